@@ -1,0 +1,178 @@
+//! The targets document: which systems are connected, through which connector, with which settings, grants and limits.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::name::{Name, TargetName};
+
+/// All targets, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Targets {
+    /// Each target.
+    pub targets: BTreeMap<TargetName, Target>,
+}
+
+/// One connected system.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Its name.
+    pub name: TargetName,
+    /// Which connector serves it: `sql`, `sql@0.1.0` or `sha256:…`. Resolved to a digest when the document is activated.
+    pub connector: ConnectorReference,
+    /// What may be done without a person.
+    pub apply: ApplyMode,
+    /// The connector's settings: a JSON object.
+    pub settings: Value,
+    /// What the connector may reach.
+    pub grants: Grants,
+    /// How HTTP requests are authenticated, by the host.
+    pub http_auth: Option<HttpAuth>,
+    /// Limits on each call.
+    pub limits: Limits,
+}
+
+/// Which connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectorReference {
+    /// By name, and by version if said; else the newest added.
+    Name {
+        /// The connector's name.
+        name: Name,
+        /// Its version.
+        version: Option<String>,
+    },
+    /// By the SHA-256 of its bytes, lower-case hexadecimal.
+    Digest(String),
+}
+
+/// What may be done to a target without a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApplyMode {
+    /// Plans only; nothing is written.
+    #[default]
+    Observe,
+    /// Operations run when a person applies.
+    Manual,
+    /// Operations run by themselves.
+    Auto,
+}
+
+/// What a connector may reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grants {
+    /// HTTP endpoints.
+    pub http: Vec<HttpGrant>,
+    /// SQL endpoints.
+    pub sql: Vec<SqlGrant>,
+}
+
+/// One HTTP endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HttpGrant {
+    /// `https` or `http`.
+    pub scheme: HttpScheme,
+    /// Exact host name or IP literal, lower case.
+    pub host: String,
+    /// Port; the scheme's own when not given.
+    pub port: Option<u16>,
+    /// Methods allowed; all when empty.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// What the path must start with; `/` unless said.
+    #[serde(default)]
+    pub path_prefix: Option<String>,
+    /// Allows addresses that are loopback or private. Link-local and metadata addresses are never allowed.
+    #[serde(default)]
+    pub private_addresses: bool,
+}
+
+/// The scheme of an HTTP endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpScheme {
+    /// TLS.
+    Https,
+    /// In the clear.
+    Http,
+}
+
+/// One SQL endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SqlGrant {
+    /// How the connector names it.
+    pub endpoint: String,
+    /// Path of a SQLite database. It must exist.
+    pub sqlite: String,
+}
+
+/// How the host authenticates HTTP requests; the connector never sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum HttpAuth {
+    /// `Authorization: Bearer …`.
+    Bearer(SecretReference),
+    /// `Authorization: Basic …`.
+    Basic {
+        /// User name.
+        username: String,
+        /// Password.
+        password: SecretReference,
+    },
+    /// A header of the target's own.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: SecretReference,
+    },
+}
+
+/// Where a secret is. Never the secret itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum SecretReference {
+    /// An environment variable of the host.
+    Env(String),
+    /// A file the host can read; one trailing line break is taken off.
+    File(String),
+}
+
+/// Limits on each call. Defaults suit Rust connectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Time the guest itself may compute, in milliseconds.
+    pub cpu_ms: u32,
+    /// Time the whole call may take, in milliseconds.
+    pub wall_ms: u32,
+    /// Linear memory, in MiB.
+    pub memory_mib: u32,
+    /// HTTP requests and SQL statements in one call.
+    pub requests: u32,
+    /// Bytes of one HTTP answer, in KiB.
+    pub response_kib: u32,
+    /// Calls at the same time on this target.
+    pub concurrency: u32,
+    /// How long after an unknown `create` the target may still hide the account, in milliseconds.
+    pub settle_ms: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cpu_ms: 1_000,
+            wall_ms: 30_000,
+            memory_mib: 64,
+            requests: 100,
+            response_kib: 4_096,
+            concurrency: 8,
+            settle_ms: 2_000,
+        }
+    }
+}

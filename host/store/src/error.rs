@@ -1,0 +1,38 @@
+//! Store errors, by what the caller can do.
+
+/// What went wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing. Ask for another.
+    #[error("{0}")]
+    NotFound(String),
+    /// The facts, documents or observations changed meanwhile. Read again and decide anew.
+    #[error("{0}")]
+    Stale(String),
+    /// Another process has the data folder. Wait for it or stop it.
+    #[error("{0}")]
+    InUse(String),
+    /// The database is of another version than this program. Use the right program.
+    #[error("{0}")]
+    Version(String),
+    /// A row makes no sense. Restore, or ask for help; nothing was changed.
+    #[error("corrupt row: table {table}, column {column}, row {row}: {reason}")]
+    Corrupt {
+        /// Table name.
+        table: &'static str,
+        /// Column name.
+        column: &'static str,
+        /// Row id.
+        row: i64,
+        /// What is wrong with the value.
+        reason: String,
+    },
+    /// The database refused or cannot be reached. Try again later.
+    #[error("{doing}: {message}")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// The database's words, without bound values.
+        message: String,
+    },
+}

@@ -1,0 +1,172 @@
+//! Claims and outcomes. One call records the outcomes of finished attempts and claims the next batch, in one commit.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::Serialize;
+use usher_lifecycle::account::{AccountSlot, ObservedAccount};
+use usher_lifecycle::cause::Cause;
+use usher_lifecycle::ids::{IdentityId, OperationId};
+use usher_lifecycle::name::TargetName;
+use usher_lifecycle::operation::{OperationState, Priority, Work};
+
+use crate::{Context, IdentityRef, StoreError};
+
+/// What to claim: for each target with free slots, how many.
+#[derive(Clone, Debug, Default)]
+pub struct Claim {
+    /// Targets that may be claimed from.
+    pub targets: Vec<TargetClaim>,
+}
+
+/// How many operations of one target.
+#[derive(Clone, Debug)]
+pub struct TargetClaim {
+    /// Which.
+    pub target: TargetName,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// A claimed operation with what is needed to carry it out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimedOperation {
+    /// The store's number of the operation.
+    pub number: i64,
+    /// Its id.
+    pub id: OperationId,
+    /// Whose account.
+    pub identity: IdentityRef,
+    /// Whose account, the public id.
+    pub identity_id: IdentityId,
+    /// Which account.
+    pub slot: AccountSlot,
+    /// What to do.
+    pub work: Work,
+    /// This attempt's number, from 1: the fence.
+    pub attempt: u32,
+    /// Read back first: an earlier attempt's outcome is unknown.
+    pub settle: bool,
+    /// When the attempt began whose outcome is unknown.
+    pub unknown_since: Option<Timestamp>,
+    /// When `find` was last known to see nothing, recorded before the first create.
+    pub absence_seen_at: Option<Timestamp>,
+    /// What the target last told us.
+    pub observed: ObservedAccount,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// How an attempt ended, and what that means for its operation.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Which operation.
+    pub number: i64,
+    /// Which attempt: refused when it is not the current one of this writer.
+    pub attempt: u32,
+    /// What becomes of the operation.
+    pub decision: Decision,
+    /// What is now known of the account; `None` when nothing new.
+    pub observed: Option<ObservedAccount>,
+    /// Plan the identity again.
+    pub dirty: bool,
+    /// For the timeline: what happened, in one line.
+    pub message: String,
+}
+
+/// What becomes of an operation after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Done; the next operation of the account becomes ready.
+    Done,
+    /// Not needed any more: reading back showed it applied or overtaken. The next becomes ready.
+    Settled,
+    /// Try again then. `settle`: read back first.
+    Retry {
+        /// When.
+        at: Timestamp,
+        /// Whether to read back first.
+        settle: bool,
+        /// Whether the attempt counts (a wait for a paused target does not).
+        counts: bool,
+    },
+    /// A person must decide. Operations waiting behind it stay where they are.
+    Held,
+    /// Given up; operations waiting behind it are superseded and the identity becomes dirty.
+    Failed,
+}
+
+/// Which operations to list.
+#[derive(Clone, Debug, Default)]
+pub struct OperationFilter {
+    /// Only in these states; all when empty.
+    pub states: Vec<OperationState>,
+    /// Only this target.
+    pub target: Option<TargetName>,
+    /// Only this identity.
+    pub identity: Option<IdentityRef>,
+    /// At most this many, newest first.
+    pub limit: u32,
+}
+
+/// An operation as listed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OperationRow {
+    /// Its id.
+    pub id: OperationId,
+    /// Whose account.
+    pub identity: IdentityId,
+    /// The key of the identity's first source record, for people.
+    pub key: String,
+    /// Which account.
+    pub slot: AccountSlot,
+    /// What it does.
+    pub work: Work,
+    /// Where it is.
+    pub state: OperationState,
+    /// Its priority.
+    pub priority: Priority,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// When it may run (open) or ended.
+    pub at: Timestamp,
+    /// The last message.
+    pub message: Option<String>,
+    /// Why it exists.
+    pub cause: Cause,
+}
+
+/// How many operations of a target are in a state.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Totals {
+    /// Which target.
+    pub target: TargetName,
+    /// Which state.
+    pub state: OperationState,
+    /// How many.
+    pub operations: u64,
+}
+
+/// Operations.
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// Once at start: operations claimed by earlier writers become ready with `settle`. Returns how many.
+    async fn recover(&self, context: &Context) -> Result<u64, StoreError>;
+    /// One commit: records that `find` saw nothing for these (number, attempt); records outcomes; claims what is due by `context.at`,
+    /// per target, by priority, then due time, then age, never two of one account. An outcome that is fenced off is
+    /// returned as its number in the second list and changes nothing.
+    async fn record_and_claim(
+        &self,
+        absences: &[(i64, u32)],
+        outcomes: &[Outcome],
+        claim: &Claim,
+        context: &Context,
+    ) -> Result<(Vec<ClaimedOperation>, Vec<i64>), StoreError>;
+    /// The next moment at which a ready operation falls due, if any.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Lists operations.
+    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError>;
+    /// Totals by target and state. `Done`, `Failed` and `Superseded` may be left out beyond 100,000 rows.
+    async fn operation_totals(&self) -> Result<Vec<Totals>, StoreError>;
+    /// A person lets a held or failed operation run again: ready now, attempts from 0, `settle` when an attempt may have left.
+    async fn retry(&self, id: OperationId, context: &Context) -> Result<(), StoreError>;
+}

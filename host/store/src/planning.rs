@@ -1,0 +1,73 @@
+//! The plan transaction: clear dirty, guarded by the facts version; record the state; put operations into the queue.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use usher_lifecycle::account::AccountSlot;
+use usher_lifecycle::cause::Cause;
+use usher_lifecycle::ids::OperationId;
+use usher_lifecycle::operation::{Priority, Work};
+use usher_lifecycle::state::IdentityState;
+
+use crate::{Context, IdentityRef, IdentityRow, StoreError, StoreVersions};
+
+/// An operation to put into the queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewOperation {
+    /// Its public id; doubles as the intent id of its attempts.
+    pub id: OperationId,
+    /// Which account.
+    pub slot: AccountSlot,
+    /// What it does.
+    pub work: Work,
+    /// Its priority.
+    pub priority: Priority,
+    /// When it may run at the earliest.
+    pub due_at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What was decided for one identity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// Which.
+    pub reference: IdentityRef,
+    /// The facts it was decided from.
+    pub facts_version: i64,
+    /// Its state now.
+    pub state: IdentityState,
+    /// Why it is in that state; written to the audit when the state changed.
+    pub state_cause: Cause,
+    /// When that changes by itself.
+    pub next_change_at: Option<Timestamp>,
+    /// Open operations overtaken by this plan (only such as have not started).
+    pub superseded: Vec<OperationId>,
+    /// New operations, in order. The first of each account is ready unless an open operation stands before it.
+    pub operations: Vec<NewOperation>,
+}
+
+/// The result of a plan commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanCommit {
+    /// Identities recorded.
+    pub planned: u64,
+    /// Identities whose facts or accounts changed meanwhile: nothing was recorded, they stay due.
+    pub stale: u64,
+    /// Operations added.
+    pub operations: u64,
+}
+
+/// Planning.
+#[async_trait]
+pub trait Planning: Send + Sync {
+    /// Up to `limit` identities that are dirty, or whose state changes by `now`, or that were planned under other documents than `versions`.
+    async fn due(&self, now: Timestamp, versions: StoreVersions, limit: u32) -> Result<Vec<IdentityRow>, StoreError>;
+    /// Records decisions, at most 512 identities a call. An identity is skipped as stale when its facts version differs or any of its
+    /// superseded operations has been claimed meanwhile.
+    async fn commit_plan(
+        &self,
+        planned: &[Planned],
+        versions: StoreVersions,
+        context: &Context,
+    ) -> Result<PlanCommit, StoreError>;
+}
