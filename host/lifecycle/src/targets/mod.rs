@@ -1,11 +1,15 @@
 //! The targets document: which systems are connected, through which connector, with which settings, grants and limits.
 
+mod parse;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::name::{Name, TargetName};
+
+pub use parse::parse;
 
 /// All targets, by name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,0 +1,168 @@
+//! The policy document: where people come from, what their attributes mean, which roles they have by rule, and what the
+//! accounts of those roles look like.
+//!
+//! [`parse`] reads it and reports every mistake at once; what it returns is ready to evaluate. [`check_against`] then compares
+//! it with the targets document.
+
+mod evaluate;
+mod parse;
+
+use std::collections::BTreeMap;
+
+use crate::account::AccountSlot;
+use crate::attributes::Attributes;
+use crate::expr::{Mapper, Rule};
+use crate::name::{RoleName, SourceName};
+use crate::state::IdentityState;
+
+pub use crate::expr::ExpressionError;
+pub use check::{check_against, unused_mappings};
+pub use parse::parse;
+
+mod check;
+mod employment;
+
+/// The policy, checked and compiled.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Time zone (IANA name) of people who have none of their own.
+    pub zone: String,
+    /// How long accounts stay disabled after the end, in days, before they are deleted.
+    pub retention_days: u32,
+    /// What happens to an account that no role gives any more while the person is active.
+    pub unassigned: Unassigned,
+    /// Sources in the order of the document: an earlier one has authority over a later one.
+    pub sources: Vec<SourcePolicy>,
+    /// Roles in the order of the document.
+    pub roles: Vec<Role>,
+    /// What accounts look like.
+    pub mappings: BTreeMap<AccountSlot, Mapping>,
+}
+
+/// What happens to an account that no role gives any more while the person is active.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unassigned {
+    /// It is disabled and stripped of entitlements.
+    #[default]
+    Disable,
+    /// It is deleted.
+    Delete,
+}
+
+/// How one source is read and what its columns mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePolicy {
+    /// Its name.
+    pub name: SourceName,
+    /// The byte between two fields.
+    pub delimiter: u8,
+    /// A WHATWG encoding label, as the document gives it.
+    pub encoding: String,
+    /// The column that holds the source's own key.
+    pub key: String,
+    /// What happens to a row that cannot be read.
+    pub bad_rows: BadRows,
+    /// More bad rows than this share (in percent) and the file is refused.
+    pub bad_rows_max_percent: u8,
+    /// Fewer rows than `100 - this` percent of the people present and the file is refused.
+    pub shrink_max_percent: u8,
+    /// A missing row ends a person only after so many snapshots in a row.
+    pub absent_after_snapshots: u32,
+    /// Columns that are read, in the order of the document.
+    pub columns: Vec<Column>,
+    /// Which attributes decide the lifecycle.
+    pub lifecycle: LifecycleAttributes,
+}
+
+/// What happens to a row that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BadRows {
+    /// The row is set aside, the others count.
+    #[default]
+    SetAside,
+    /// The file is refused.
+    Refuse,
+}
+
+/// One column of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The header.
+    pub name: String,
+    /// The attribute it becomes.
+    pub attribute: String,
+    /// How its text is read.
+    pub kind: ColumnKind,
+    /// A row without it is bad.
+    pub required: bool,
+}
+
+/// How the text of a column is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// As it is.
+    #[default]
+    Text,
+    /// An ISO date, or an instant with an offset.
+    Date,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// Several texts.
+    List {
+        /// What stands between them.
+        separator: String,
+    },
+}
+
+/// The attributes that decide a person's lifecycle; all optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LifecycleAttributes {
+    /// First day of work.
+    pub start: Option<String>,
+    /// Last day worked.
+    pub end: Option<String>,
+    /// First day of leave.
+    pub leave_from: Option<String>,
+    /// Last day of leave.
+    pub leave_until: Option<String>,
+    /// IANA name of the person's time zone.
+    pub zone: Option<String>,
+}
+
+/// A named bundle of accounts and entitlements, given by rule.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Its name.
+    pub name: RoleName,
+    /// Who has it.
+    pub when: Rule,
+    /// The accounts it gives, in the order of the document.
+    pub accounts: Vec<AccountSlot>,
+    /// The entitlements it gives, by account: ids.
+    pub entitlements: BTreeMap<AccountSlot, Vec<String>>,
+}
+
+/// How the attributes of an account are made from those of a person.
+#[derive(Clone, Debug, Default)]
+pub struct Mapping {
+    /// Account attribute → expression.
+    pub attributes: BTreeMap<String, Mapper>,
+}
+
+/// What an expression may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Person<'a> {
+    /// The merged attributes: `identity` in expressions.
+    pub attributes: &'a Attributes,
+    /// The lifecycle state: `state` in expressions.
+    pub state: IdentityState,
+}
+
+impl Policy {
+    /// The policy of a source.
+    pub fn source(&self, name: &SourceName) -> Option<&SourcePolicy> {
+        self.sources.iter().find(|source| source.name == *name)
+    }
+}
