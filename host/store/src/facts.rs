@@ -86,6 +86,9 @@ pub struct Snapshot {
     pub source: SourceName,
     /// The file's name.
     pub origin: String,
+    /// SHA-256 of the file: the same file again is not one more snapshot in which somebody was missing.
+    #[serde(skip)]
+    pub file_digest: [u8; 32],
     /// Rows read.
     pub rows: u64,
     /// Records it changes.

@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
-use usher_lifecycle::account::{AccountSlot, ObservedAccount};
+use usher_lifecycle::account::{AccountSlot, AccountState, ObservedAccount};
 use usher_lifecycle::cause::Cause;
 use usher_lifecycle::facts::SourceRecord;
 use usher_lifecycle::ids::{IdentityId, OperationId};
+use usher_lifecycle::name::TargetName;
 use usher_lifecycle::operation::{OperationState, Priority, Work};
 use usher_lifecycle::state::IdentityState;
 
@@ -96,4 +97,8 @@ pub trait Identities: Send + Sync {
     async fn versions(&self) -> Result<StoreVersions, StoreError>;
     /// How many identities are in each recorded state.
     async fn identity_totals(&self) -> Result<Vec<(Option<IdentityState>, u64)>, StoreError>;
+    /// How many accounts of each target are in each state.
+    async fn account_totals(&self) -> Result<Vec<(TargetName, AccountState, u64)>, StoreError>;
+    /// The next moment at which the state of an identity changes by itself, if any.
+    async fn next_change(&self) -> Result<Option<Timestamp>, StoreError>;
 }
