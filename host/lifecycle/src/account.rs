@@ -6,8 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::attributes::{Attributes, Digest};
+use crate::attributes::{Attributes, Digest, digest};
+use crate::connector::{AccountRecord, AttributeChange};
 use crate::name::{AccountKind, TargetName};
+use crate::operation::Work;
 
 /// What is known of an account in its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,12 +81,12 @@ pub struct ObservedAccount {
     pub written: Option<Written>,
 }
 
-/// The managed attributes last written with success and the attributes read afterwards, as digests.
+/// The managed attributes last written with success and what the target then held of them, as digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// Digest of the desired managed attributes that were written.
     pub desired: Digest,
-    /// Digest of all attributes the target answered with.
+    /// Digest of what the target answered with, of the same attributes.
     pub observed: Digest,
 }
 
@@ -118,4 +120,146 @@ pub enum DesiredAccount {
     Retained,
     /// Does not exist.
     Absent,
+}
+
+impl Written {
+    /// What was written, and what the target then held of the same attributes. Others do not matter: a target's own `lastModified` must
+    /// not look like drift of what we manage.
+    pub fn of(desired: &Attributes, answered: &Attributes) -> Self {
+        let same: Attributes = desired
+            .keys()
+            .filter_map(|name| answered.get(name).map(|value| (name.clone(), value.clone())))
+            .collect();
+        Self {
+            desired: digest(desired),
+            observed: digest(&same),
+        }
+    }
+}
+
+/// Whether an entitlement held with `has` satisfies a grant with `wanted` parameters. `null` wants none in particular, and a target may
+/// then show its defaults.
+pub fn entitlement_matches(wanted: &Value, has: &Value) -> bool {
+    wanted.is_null() || wanted == has
+}
+
+/// What is known of an account after work on it succeeded. `answer` is the account as the target returned it; a `Read` without one found
+/// no account.
+pub fn after_work(
+    observed: &ObservedAccount,
+    work: &Work,
+    answer: Option<&AccountRecord>,
+) -> ObservedAccount {
+    let mut after = observed.clone();
+    if let Some(record) = answer {
+        after.external_id = Some(record.id.clone());
+        after.attributes.clone_from(&record.attributes);
+        after.version.clone_from(&record.version);
+    }
+    let told = answer
+        .map(|record| record.state)
+        .filter(|state| *state != AccountState::Unknown);
+    match work {
+        Work::Create { attributes } => {
+            after.state = told.unwrap_or(AccountState::Enabled);
+            after.entitlements = Entitlements::new();
+            after.written = Some(Written::of(attributes, &after.attributes));
+        }
+        Work::Update { changes, desired } => {
+            after.state = told.unwrap_or(after.state);
+            if answer.is_none() {
+                changes
+                    .iter()
+                    .for_each(|change| apply_change(&mut after.attributes, change));
+            }
+            after.written = Some(Written::of(desired, &after.attributes));
+        }
+        Work::Enable => after.state = told.unwrap_or(AccountState::Enabled),
+        Work::Disable => after.state = told.unwrap_or(AccountState::Disabled),
+        Work::Delete => {
+            after = ObservedAccount {
+                external_id: after.external_id,
+                ..ObservedAccount::absent()
+            };
+        }
+        Work::Grant {
+            entitlement,
+            parameters,
+        } => {
+            after.state = told.unwrap_or(after.state);
+            after.entitlements.insert(entitlement.clone(), parameters.clone());
+        }
+        Work::Revoke { entitlement } => {
+            after.state = told.unwrap_or(after.state);
+            after.entitlements.remove(entitlement);
+        }
+        Work::Read => match answer {
+            None => {
+                after = ObservedAccount {
+                    external_id: after.external_id,
+                    ..ObservedAccount::absent()
+                }
+            }
+            Some(_) => after.state = told.unwrap_or_else(|| state_when_not_told(observed.state)),
+        },
+    }
+    after
+}
+
+/// A target that does not tell whether an account is enabled: what we last made it stands. Without that it counts as enabled, so that
+/// taking access away is never skipped.
+const fn state_when_not_told(before: AccountState) -> AccountState {
+    match before {
+        AccountState::Enabled | AccountState::Absent | AccountState::Unknown => AccountState::Enabled,
+        AccountState::Disabled => AccountState::Disabled,
+    }
+}
+
+/// What an answer to a successful write says against it, if it does: such an answer is to be handled as a failed attempt (its effect
+/// unknown), or the same write would be planned again at once, for ever.
+pub fn contradiction(work: &Work, answer: &AccountRecord) -> Option<&'static str> {
+    match (work, answer.state) {
+        (Work::Disable, AccountState::Enabled) => {
+            Some("the target answered that the account is still enabled")
+        }
+        (Work::Enable, AccountState::Disabled) => {
+            Some("the target answered that the account is still disabled")
+        }
+        (
+            Work::Create { .. }
+            | Work::Update { .. }
+            | Work::Disable
+            | Work::Enable
+            | Work::Delete
+            | Work::Grant { .. }
+            | Work::Revoke { .. }
+            | Work::Read,
+            AccountState::Absent | AccountState::Enabled | AccountState::Disabled | AccountState::Unknown,
+        ) => None,
+    }
+}
+
+/// What a change makes of attributes, for a target that gave no answer.
+fn apply_change(attributes: &mut Attributes, change: &AttributeChange) {
+    match change {
+        AttributeChange::Replace { name, value } if value.is_null() => {
+            attributes.remove(name);
+        }
+        AttributeChange::Replace { name, value } => {
+            attributes.insert(name.clone(), value.clone());
+        }
+        AttributeChange::Members { name, add, remove } => {
+            let mut members = match attributes.remove(name) {
+                Some(Value::Array(members)) => members,
+                _ => Vec::new(),
+            };
+            members.retain(|member| !remove.contains(member));
+            for member in add {
+                if !members.contains(member) {
+                    members.push(member.clone());
+                }
+            }
+            attributes.insert(name.clone(), Value::Array(members));
+        }
+    }
 }
