@@ -76,7 +76,13 @@ pub trait Documents: Send + Sync {
     /// active version changes nothing and returns the active number.
     async fn activate(&self, document: NewDocument, context: &Context) -> Result<i64, StoreError>;
     /// Adds a component; the same bytes twice is no error.
-    async fn add_artifact(&self, name: &str, version: &str, bytes: &[u8], context: &Context) -> Result<ArtifactInfo, StoreError>;
+    async fn add_artifact(
+        &self,
+        name: &str,
+        version: &str,
+        bytes: &[u8],
+        context: &Context,
+    ) -> Result<ArtifactInfo, StoreError>;
     /// All components, newest first.
     async fn artifacts(&self) -> Result<Vec<ArtifactInfo>, StoreError>;
     /// One component by digest.

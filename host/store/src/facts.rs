@@ -107,13 +107,22 @@ pub trait FactsStore: Send + Sync {
     /// Every known record of a source by key. Memory: about 100 bytes a record.
     async fn source_index(&self, source: &SourceName) -> Result<HashMap<String, IndexEntry>, StoreError>;
     /// Starts staging. Throws away what an earlier, unfinished staging of the same source left.
-    async fn begin_snapshot(&self, snapshot: NewSnapshot, context: &Context) -> Result<SnapshotId, StoreError>;
+    async fn begin_snapshot(
+        &self,
+        snapshot: NewSnapshot,
+        context: &Context,
+    ) -> Result<SnapshotId, StoreError>;
     /// Stages records: one bounded transaction, at most 2,000 records a call.
     async fn stage(&self, snapshot: SnapshotId, records: &[StagedRecord]) -> Result<(), StoreError>;
     /// The small commit by which the snapshot takes effect. `Stale` if another snapshot of the source was accepted since it began.
     async fn accept(&self, snapshot: SnapshotId, context: &Context) -> Result<(), StoreError>;
     /// Records that a snapshot was refused. Nothing of it takes effect.
-    async fn refuse(&self, snapshot: NewSnapshot, reason: &str, context: &Context) -> Result<SnapshotId, StoreError>;
+    async fn refuse(
+        &self,
+        snapshot: NewSnapshot,
+        reason: &str,
+        context: &Context,
+    ) -> Result<SnapshotId, StoreError>;
     /// Makes facts of up to `limit` staged rows of accepted snapshots (identities made, changed ones marked dirty, audit rows);
     /// returns how many rows are left. Call until 0. The actor of the rows is the snapshot's source.
     async fn absorb(&self, limit: u32) -> Result<u64, StoreError>;

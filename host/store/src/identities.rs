@@ -92,7 +92,11 @@ pub trait Identities: Send + Sync {
     /// By public id, or by the key of any of its source records. More than one record with that key: `Stale` naming them.
     async fn identity(&self, key_or_id: &str) -> Result<IdentityRow, StoreError>;
     /// All identities in the order of their numbers, after `after`, at most `limit`.
-    async fn identities_page(&self, after: Option<IdentityRef>, limit: u32) -> Result<Vec<IdentityRow>, StoreError>;
+    async fn identities_page(
+        &self,
+        after: Option<IdentityRef>,
+        limit: u32,
+    ) -> Result<Vec<IdentityRow>, StoreError>;
     /// The versions now.
     async fn versions(&self) -> Result<StoreVersions, StoreError>;
     /// How many identities are in each recorded state.

@@ -14,16 +14,19 @@ mod facts;
 mod identities;
 mod operations;
 mod planning;
+mod sqlite;
 
 pub use audit::{Audit, AuditRow};
 pub use documents::{Artifact, ArtifactInfo, Document, DocumentKind, Documents, NewDocument};
 pub use error::StoreError;
 pub use facts::{Change, FactsStore, IndexEntry, NewSnapshot, Snapshot, SnapshotState, StagedRecord};
-pub use identities::{Identities, IdentityRef, IdentityRow, OpenOperation, StoredAccount, StoreVersions};
+pub use identities::{Identities, IdentityRef, IdentityRow, OpenOperation, StoreVersions, StoredAccount};
 pub use operations::{
-    Claim, ClaimedOperation, Decision, OperationFilter, OperationRow, Operations, Outcome, TargetClaim, Totals,
+    Claim, ClaimedOperation, Decision, OperationFilter, OperationRow, Operations, Outcome, TargetClaim,
+    Totals,
 };
 pub use planning::{NewOperation, PlanCommit, Planned, Planning};
+pub use sqlite::SqliteStore;
 
 use jiff::Timestamp;
 use usher_lifecycle::cause::Actor;

@@ -61,7 +61,12 @@ pub struct PlanCommit {
 #[async_trait]
 pub trait Planning: Send + Sync {
     /// Up to `limit` identities that are dirty, or whose state changes by `now`, or that were planned under other documents than `versions`.
-    async fn due(&self, now: Timestamp, versions: StoreVersions, limit: u32) -> Result<Vec<IdentityRow>, StoreError>;
+    async fn due(
+        &self,
+        now: Timestamp,
+        versions: StoreVersions,
+        limit: u32,
+    ) -> Result<Vec<IdentityRow>, StoreError>;
     /// Records decisions, at most 512 identities a call. An identity is skipped as stale when its facts version differs or any of its
     /// superseded operations has been claimed meanwhile.
     async fn commit_plan(

@@ -1,0 +1,345 @@
+//! Absorption: accepted rows become facts, a bounded number at a time.
+
+use serde_json::{Value, json};
+use sqlx::{Row, SqliteConnection};
+use usher_lifecycle::attributes::Attributes;
+use usher_lifecycle::cause::{Actor, Cause};
+use usher_lifecycle::ids::IdentityId;
+use usher_lifecycle::name::SourceName;
+use uuid::Uuid;
+
+use super::SqliteStore;
+use super::rows::{Cells, failed, hex, json_of};
+use super::write::{Entry, Raised, Subject, Write};
+use crate::{Context, SnapshotState, StoreError};
+
+/// Most rows absorbed in one transaction, whatever the caller asks: about 20 ms.
+const ABSORB_ROWS_MAX: u32 = 1_000;
+
+const DOING: &str = "absorbing an import";
+
+const OLDEST: &str = r#"
+    SELECT p.id AS "snapshot.id", p.source AS "snapshot.source", p.origin AS "snapshot.origin", p.at_us AS "snapshot.at_us",
+           p.public_id AS "snapshot.public_id", s.name AS "source.name"
+    FROM snapshot p JOIN source s ON s.id = p.source WHERE p.state = 1 ORDER BY p.id LIMIT 1"#;
+
+const CHUNK: &str = r#"
+    SELECT r.id AS "source_record.id", g.key AS "staged.key", g.change AS "staged.change", g.attributes AS "staged.attributes",
+           g.digest AS "staged.digest", r.attributes AS "source_record.attributes", r.digest AS "source_record.digest",
+           r.missing_snapshots AS "source_record.missing_snapshots", r.absent_since_us AS "source_record.absent_since_us",
+           i.id AS "identity.id", i.public_id AS "identity.public_id"
+    FROM (SELECT key, change, attributes, digest FROM staged WHERE snapshot = ?1 ORDER BY key LIMIT ?3) g
+    LEFT JOIN source_record r ON r.key = g.key AND r.source = ?2
+    LEFT JOIN identity i ON i.id = r.identity
+    ORDER BY g.key"#;
+
+const INSERT_IDENTITIES: &str = "
+    INSERT INTO identity (id, public_id) SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?1)";
+
+const INSERT_RECORDS: &str = "
+    INSERT INTO source_record (source, key, identity, attributes, digest)
+    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each(?2)";
+
+const UPDATE_RECORDS: &str = "
+    UPDATE source_record
+    SET attributes = coalesce(j.attributes, source_record.attributes), digest = coalesce(j.digest, source_record.digest),
+        missing_snapshots = j.missing, absent_since_us = j.absent
+    FROM (SELECT value ->> 0 AS id, value ->> 1 AS attributes, unhex(value ->> 2) AS digest, value ->> 3 AS missing,
+                 value ->> 4 AS absent
+          FROM json_each(?1)) AS j
+    WHERE source_record.id = j.id";
+
+const TOUCH_IDENTITIES: &str = "
+    UPDATE identity SET facts_version = facts_version + 1, dirty = 1 WHERE id IN (SELECT value FROM json_each(?1))";
+
+const DELETE_CHUNK: &str = "DELETE FROM staged WHERE snapshot = ?1 AND key <= ?2";
+
+/// What a chunk changes, collected row by row and written statement by statement.
+#[derive(Default)]
+struct Changes {
+    identities: Vec<(i64, String)>,
+    records: Vec<(String, i64, String, String)>,
+    updates: Vec<(i64, Option<String>, Option<String>, i64, Option<i64>)>,
+    touched: Vec<i64>,
+}
+
+/// The snapshot whose rows are absorbed.
+struct Accepted {
+    number: i64,
+    source: i64,
+    source_name: SourceName,
+    public_id: Uuid,
+    cause: String,
+    at_us: i64,
+}
+
+impl SqliteStore {
+    pub(super) async fn absorb_rows(&self, limit: u32) -> Result<u64, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let Some((accepted, context)) = oldest(&mut writer.connection).await? else {
+            return Ok(0);
+        };
+        let limit = limit.clamp(1, ABSORB_ROWS_MAX);
+        let mut write = writer.begin(DOING, &context).await?;
+        let rows = sqlx::query(CHUNK)
+            .bind(accepted.number)
+            .bind(accepted.source)
+            .bind(limit)
+            .fetch_all(&mut *write.tx)
+            .await
+            .map_err(failed(DOING))?;
+        let mut changes = Changes::default();
+        let mut next_identity = number(&mut write.tx, "SELECT coalesce(max(id), 0) FROM identity").await?;
+        let mut last_key = String::new();
+        for row in &rows {
+            let unnumbered = row
+                .try_get::<Option<i64>, _>("source_record.id")
+                .map_err(failed(DOING))?
+                .is_none();
+            if unnumbered {
+                next_identity += 1;
+                last_key =
+                    self.absorb_new(row, next_identity, &accepted, &context, &mut changes, &mut write)?;
+            } else {
+                last_key = absorb_known(row, &accepted, &mut changes, &mut write)?;
+            }
+        }
+        let finished = rows.len() < limit as usize;
+        self.write_changes(&mut write, &accepted, &changes, &last_key, rows.len(), finished)
+            .await?;
+        let left = number(
+            &mut write.tx,
+            "SELECT coalesce(sum(changes - absorbed), 0) FROM snapshot WHERE state = 1",
+        )
+        .await?;
+        write
+            .commit(Raised {
+                facts: true,
+                observed: false,
+            })
+            .await?;
+        // A snapshot that is still accepted has something left to do, even if only to be marked.
+        Ok(u64::try_from(left).unwrap_or(0))
+    }
+
+    fn absorb_new(
+        &self,
+        row: &sqlx::sqlite::SqliteRow,
+        identity: i64,
+        accepted: &Accepted,
+        context: &Context,
+        changes: &mut Changes,
+        write: &mut Write<'_>,
+    ) -> Result<String, StoreError> {
+        let cells = Cells::unnumbered(row);
+        let key: String = cells.get("staged.key")?;
+        if cells.get::<i64>("staged.change")? != 0 {
+            // Missing, and never known: nothing to remember.
+            return Ok(key);
+        }
+        let id = IdentityId::from_parts(context.at, &self.random());
+        changes.identities.push((identity, hex(id.uuid().as_bytes())));
+        changes.records.push((
+            key.clone(),
+            identity,
+            cells.get("staged.attributes")?,
+            hex(&cells.bytes::<16>("staged.digest")?),
+        ));
+        write.audit(Entry {
+            event: "identity.created",
+            subject: Some(Subject {
+                number: identity,
+                id: id.uuid(),
+            }),
+            cause: &accepted.cause,
+            payload: json!({ "source": accepted.source_name }),
+        });
+        Ok(key)
+    }
+
+    async fn write_changes(
+        &self,
+        write: &mut Write<'_>,
+        accepted: &Accepted,
+        changes: &Changes,
+        last_key: &str,
+        rows: usize,
+        finished: bool,
+    ) -> Result<(), StoreError> {
+        if !changes.identities.is_empty() {
+            execute(write, INSERT_IDENTITIES, json_of(DOING, &changes.identities)?).await?;
+            sqlx::query(INSERT_RECORDS)
+                .bind(accepted.source)
+                .bind(json_of(DOING, &changes.records)?)
+                .execute(&mut *write.tx)
+                .await
+                .map_err(failed(DOING))?;
+        }
+        if !changes.updates.is_empty() {
+            execute(write, UPDATE_RECORDS, json_of(DOING, &changes.updates)?).await?;
+        }
+        if !changes.touched.is_empty() {
+            execute(write, TOUCH_IDENTITIES, json_of(DOING, &changes.touched)?).await?;
+        }
+        sqlx::query(DELETE_CHUNK)
+            .bind(accepted.number)
+            .bind(last_key)
+            .execute(&mut *write.tx)
+            .await
+            .map_err(failed(DOING))?;
+        let left: i64 = {
+            let row = sqlx::query(
+                "UPDATE snapshot SET absorbed = absorbed + ?2, state = CASE WHEN ?3 OR absorbed + ?2 >= changes THEN ?4 ELSE state END
+                 WHERE id = ?1 RETURNING state",
+            )
+            .bind(accepted.number)
+            .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+            .bind(finished)
+            .bind(SnapshotState::Absorbed as i64)
+            .fetch_one(&mut *write.tx)
+            .await
+            .map_err(failed(DOING))?;
+            row.try_get(0).map_err(failed(DOING))?
+        };
+        if left == SnapshotState::Absorbed as i64 {
+            write.audit(Entry {
+                event: "import.absorbed",
+                subject: None,
+                cause: &accepted.cause,
+                payload: json!({
+                    "import": usher_lifecycle::ids::SnapshotId::new(accepted.public_id),
+                    "source": accepted.source_name,
+                }),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A row whose record is known: changed, back, unchanged, missing, or gone.
+fn absorb_known(
+    row: &sqlx::sqlite::SqliteRow,
+    accepted: &Accepted,
+    changes: &mut Changes,
+    write: &mut Write<'_>,
+) -> Result<String, StoreError> {
+    let cells = Cells::new(row, "source_record.id")?;
+    let key: String = cells.get("staged.key")?;
+    let record: i64 = cells.get("source_record.id")?;
+    let subject = Subject {
+        number: cells.get("identity.id")?,
+        id: cells.uuid("identity.public_id")?,
+    };
+    let missing: i64 = cells.get("source_record.missing_snapshots")?;
+    let absent: Option<i64> = cells.get("source_record.absent_since_us")?;
+    let mut payload = json!({ "source": accepted.source_name });
+    let event = match cells.get::<i64>("staged.change")? {
+        0 => {
+            let same = cells.bytes::<16>("staged.digest")? == cells.bytes::<16>("source_record.digest")?;
+            if same && absent.is_none() {
+                if missing == 0 {
+                    return Ok(key);
+                }
+                changes.updates.push((record, None, None, 0, None));
+                "identity.present"
+            } else {
+                let text: String = cells.get("staged.attributes")?;
+                payload["changes"] = difference(
+                    &cells.json("source_record.attributes")?,
+                    &cells.json("staged.attributes")?,
+                );
+                if absent.is_some() {
+                    payload["absent"] = json!(false);
+                }
+                changes.updates.push((
+                    record,
+                    Some(text),
+                    Some(hex(&cells.bytes::<16>("staged.digest")?)),
+                    0,
+                    None,
+                ));
+                changes.touched.push(subject.number);
+                "identity.facts-changed"
+            }
+        }
+        1 => {
+            changes.updates.push((record, None, None, missing + 1, absent));
+            payload["missing-snapshots"] = json!(missing + 1);
+            "identity.missing"
+        }
+        2 => {
+            changes
+                .updates
+                .push((record, None, None, missing + 1, absent.or(Some(accepted.at_us))));
+            payload["missing-snapshots"] = json!(missing + 1);
+            if absent.is_some() {
+                "identity.missing"
+            } else {
+                payload["absent"] = json!(true);
+                changes.touched.push(subject.number);
+                "identity.facts-changed"
+            }
+        }
+        other => return Err(cells.corrupt("staged.change", format!("there is no change {other}"))),
+    };
+    write.audit(Entry {
+        event,
+        subject: Some(subject),
+        cause: &accepted.cause,
+        payload,
+    });
+    Ok(key)
+}
+
+/// Each attribute that differs, with what it was and what it is.
+fn difference(before: &Attributes, after: &Attributes) -> Value {
+    let mut changes = Attributes::new();
+    for name in before.keys().chain(after.keys()) {
+        let (from, to) = (before.get(name), after.get(name));
+        if from != to && !changes.contains_key(name) {
+            changes.insert(name.clone(), json!({ "from": from, "to": to }));
+        }
+    }
+    Value::Object(changes)
+}
+
+async fn oldest(connection: &mut SqliteConnection) -> Result<Option<(Accepted, Context)>, StoreError> {
+    let row = sqlx::query(OLDEST)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed(DOING))?;
+    let Some(row) = row else { return Ok(None) };
+    let cells = Cells::new(&row, "snapshot.id")?;
+    let source_name = cells.name("source.name")?;
+    let origin: String = cells.get("snapshot.origin")?;
+    let accepted = Accepted {
+        number: cells.get("snapshot.id")?,
+        source: cells.get("snapshot.source")?,
+        public_id: cells.uuid("snapshot.public_id")?,
+        cause: json_of(DOING, &Cause::new(format!("{source_name}: import of {origin}")))?,
+        at_us: cells.get("snapshot.at_us")?,
+        source_name: source_name.clone(),
+    };
+    let context = Context {
+        actor: Actor::Source(source_name),
+        at: cells.time("snapshot.at_us")?,
+    };
+    Ok(Some((accepted, context)))
+}
+
+async fn execute(write: &mut Write<'_>, sql: &'static str, rows: String) -> Result<(), StoreError> {
+    sqlx::query(sql)
+        .bind(rows)
+        .execute(&mut *write.tx)
+        .await
+        .map_err(failed(DOING))?;
+    Ok(())
+}
+
+async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StoreError> {
+    let row = sqlx::query(sql)
+        .fetch_one(connection)
+        .await
+        .map_err(failed(DOING))?;
+    row.try_get(0).map_err(failed(DOING))
+}

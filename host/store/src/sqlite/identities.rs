@@ -1,0 +1,347 @@
+//! Identities with their records, accounts and open operations: four statements a page, whatever its size.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use usher_lifecycle::account::{AccountSlot, AccountState, ObservedAccount, Written};
+use usher_lifecycle::facts::SourceRecord;
+use usher_lifecycle::ids::{IdentityId, OperationId};
+use usher_lifecycle::name::TargetName;
+use usher_lifecycle::state::IdentityState;
+
+use super::SqliteStore;
+use super::rows::{Cells, failed, json_of};
+use crate::{Identities, IdentityRef, IdentityRow, OpenOperation, StoreError, StoreVersions, StoredAccount};
+
+/// Most identities in one page: a page of 2,000 people with three accounts each is about 10 MiB.
+const PAGE_MAX: u32 = 2_000;
+
+const DOING: &str = "reading identities";
+
+const IDENTITIES: &str = r#"
+    SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
+           i.state AS "identity.state", i.next_change_us AS "identity.next_change_us"
+    FROM identity i WHERE i.id IN (SELECT value FROM json_each(?1)) ORDER BY i.id"#;
+
+const RECORDS: &str = r#"
+    SELECT r.id AS "source_record.id", r.identity AS "source_record.identity", s.name AS "source.name",
+           r.key AS "source_record.key", r.attributes AS "source_record.attributes",
+           r.absent_since_us AS "source_record.absent_since_us"
+    FROM source_record r CROSS JOIN source s ON s.id = r.source
+    WHERE r.identity IN (SELECT value FROM json_each(?1)) ORDER BY r.id"#;
+
+const ACCOUNTS: &str = r#"
+    SELECT a.id AS "account.id", a.identity AS "account.identity", t.name AS "target.name", a.kind AS "account.kind",
+           a.state AS "account.state", a.external_id AS "account.external_id", a.attributes AS "account.attributes",
+           a.entitlements AS "account.entitlements", a.version AS "account.version", a.written AS "account.written",
+           a.observed_us AS "account.observed_us"
+    FROM account a CROSS JOIN target t ON t.id = a.target
+    WHERE a.identity IN (SELECT value FROM json_each(?1)) ORDER BY t.name, a.kind"#;
+
+pub(super) const OPEN_OPERATIONS: &str = r#"
+    SELECT o.id AS "operation.id", o.account AS "operation.account", o.public_id AS "operation.public_id",
+           o.work AS "operation.work", o.state AS "operation.state", o.priority AS "operation.priority",
+           o.attempts AS "operation.attempts", o.settle AS "operation.settle", o.due_us AS "operation.due_us",
+           o.message AS "operation.message", o.cause AS "operation.cause"
+    FROM account a CROSS JOIN operation o ON o.account = a.id AND o.state < 4
+    WHERE a.identity IN (SELECT value FROM json_each(?1)) ORDER BY o.id"#;
+
+const BY_KEY: &str = r#"
+    SELECT r.identity AS identity, s.name AS source, i.public_id AS public_id
+    FROM source_record r JOIN source s ON s.id = r.source JOIN identity i ON i.id = r.identity
+    WHERE r.key = ?1 ORDER BY r.id LIMIT 10"#;
+
+const VERSIONS: &str = "
+    SELECT facts, observed, (SELECT coalesce(max(version), 0) FROM document WHERE kind = 0),
+           (SELECT coalesce(max(version), 0) FROM document WHERE kind = 1)
+    FROM meta WHERE id = 1";
+
+#[async_trait]
+impl Identities for SqliteStore {
+    async fn identity(&self, key_or_id: &str) -> Result<IdentityRow, StoreError> {
+        let mut tx = self.read(DOING).await?;
+        let number = match key_or_id.parse::<IdentityId>() {
+            Ok(id) => by_id(&mut tx, id).await?,
+            Err(_) => None,
+        };
+        let number = match number {
+            Some(number) => number,
+            None => by_key(&mut tx, key_or_id).await?,
+        };
+        let mut found = load(&mut tx, &[number]).await?;
+        found.pop().ok_or_else(|| unknown(key_or_id))
+    }
+
+    async fn identities_page(
+        &self,
+        after: Option<IdentityRef>,
+        limit: u32,
+    ) -> Result<Vec<IdentityRow>, StoreError> {
+        let mut tx = self.read(DOING).await?;
+        let rows = sqlx::query("SELECT id FROM identity WHERE id > ?1 ORDER BY id LIMIT ?2")
+            .bind(after.map_or(0, |after| after.0))
+            .bind(limit.min(PAGE_MAX))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(failed(DOING))?;
+        let numbers = numbers(&rows)?;
+        load(&mut tx, &numbers).await
+    }
+
+    async fn versions(&self) -> Result<StoreVersions, StoreError> {
+        let mut tx = self.read(DOING).await?;
+        versions(&mut tx).await
+    }
+
+    async fn identity_totals(&self) -> Result<Vec<(Option<IdentityState>, u64)>, StoreError> {
+        let rows = sqlx::query(
+            r#"SELECT 0 AS "identity.id", state AS "identity.state", count(*) AS "identity.count"
+               FROM identity GROUP BY state ORDER BY state"#,
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed(DOING))?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::new(row, "identity.id")?;
+                Ok((
+                    cells.identity_state("identity.state")?,
+                    cells.count("identity.count")?,
+                ))
+            })
+            .collect()
+    }
+
+    async fn account_totals(&self) -> Result<Vec<(TargetName, AccountState, u64)>, StoreError> {
+        let rows = sqlx::query(
+            r#"SELECT 0 AS "account.id", t.name AS "target.name", a.state AS "account.state", count(*) AS "account.count"
+               FROM account a JOIN target t ON t.id = a.target GROUP BY a.target, a.state ORDER BY t.name, a.state"#,
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed(DOING))?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::new(row, "account.id")?;
+                Ok((
+                    cells.name("target.name")?,
+                    cells.account_state("account.state")?,
+                    cells.count("account.count")?,
+                ))
+            })
+            .collect()
+    }
+
+    async fn next_change(&self) -> Result<Option<Timestamp>, StoreError> {
+        // Dirty identities are due at once, so theirs do not count.
+        let row = sqlx::query(
+            r#"SELECT id AS "identity.id", next_change_us AS "identity.next_change_us" FROM identity
+               WHERE dirty = 0 AND next_change_us IS NOT NULL ORDER BY next_change_us LIMIT 1"#,
+        )
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(failed(DOING))?;
+        row.map(|row| Cells::new(&row, "identity.id")?.time("identity.next_change_us"))
+            .transpose()
+    }
+}
+
+fn unknown(key_or_id: &str) -> StoreError {
+    let shown: String = key_or_id
+        .chars()
+        .take(80)
+        .flat_map(char::escape_default)
+        .collect();
+    StoreError::NotFound(format!("nobody has the key or id `{shown}`"))
+}
+
+async fn by_id(connection: &mut SqliteConnection, id: IdentityId) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query("SELECT id FROM identity WHERE public_id = ?1")
+        .bind(id.uuid().as_bytes().to_vec())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed(DOING))?;
+    row.map(|row| row.try_get(0).map_err(failed(DOING))).transpose()
+}
+
+async fn by_key(connection: &mut SqliteConnection, key: &str) -> Result<i64, StoreError> {
+    let rows = sqlx::query(BY_KEY)
+        .bind(key)
+        .fetch_all(connection)
+        .await
+        .map_err(failed(DOING))?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let source: String = row.try_get("source").map_err(failed(DOING))?;
+        let identity: i64 = row.try_get("identity").map_err(failed(DOING))?;
+        found.push((source, identity, Cells::unnumbered(row).uuid("public_id")?));
+    }
+    match found.as_slice() {
+        [] => Err(unknown(key)),
+        [(_, identity, _)] => Ok(*identity),
+        several => {
+            let names: Vec<String> = several
+                .iter()
+                .map(|(source, _, id)| format!("{} in {source}", IdentityId::new(*id)))
+                .collect();
+            Err(StoreError::Stale(format!(
+                "several records have the key `{key}`: {}; say which by its id",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// The first column of each row.
+pub(super) fn numbers(rows: &[SqliteRow]) -> Result<Vec<i64>, StoreError> {
+    rows.iter()
+        .map(|row| row.try_get(0).map_err(failed(DOING)))
+        .collect()
+}
+
+/// The versions at the moment of the transaction.
+pub(super) async fn versions(connection: &mut SqliteConnection) -> Result<StoreVersions, StoreError> {
+    let row = sqlx::query(VERSIONS)
+        .fetch_one(connection)
+        .await
+        .map_err(failed(DOING))?;
+    let at = |index: usize| row.try_get::<i64, _>(index).map_err(failed(DOING));
+    Ok(StoreVersions {
+        facts: at(0)?,
+        observed: at(1)?,
+        policy: at(2)?,
+        targets: at(3)?,
+    })
+}
+
+/// Identities by number, in the order of their numbers.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+    numbers: &[i64],
+) -> Result<Vec<IdentityRow>, StoreError> {
+    let wanted = json_of(DOING, numbers)?;
+    let rows = sqlx::query(IDENTITIES)
+        .bind(&wanted)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed(DOING))?;
+    let mut identities = rows.iter().map(identity_row).collect::<Result<Vec<_>, _>>()?;
+    let places: HashMap<i64, usize> = identities
+        .iter()
+        .enumerate()
+        .map(|(place, identity)| (identity.reference.0, place))
+        .collect();
+
+    let rows = sqlx::query(RECORDS)
+        .bind(&wanted)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed(DOING))?;
+    for row in &rows {
+        let (identity, record) = record(row)?;
+        if let Some(place) = places.get(&identity) {
+            identities[*place].records.push(record);
+        }
+    }
+    let open = open_operations(connection, &wanted).await?;
+    let rows = sqlx::query(ACCOUNTS)
+        .bind(&wanted)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed(DOING))?;
+    let mut open = open;
+    for row in &rows {
+        let cells = Cells::new(row, "account.id")?;
+        let account = StoredAccount {
+            slot: AccountSlot {
+                target: cells.name("target.name")?,
+                kind: cells.name("account.kind")?,
+            },
+            observed: observed(&cells)?,
+            observed_at: cells.time_if_any("account.observed_us")?,
+            open: open.remove(&cells.get::<i64>("account.id")?).unwrap_or_default(),
+        };
+        if let Some(place) = places.get(&cells.get::<i64>("account.identity")?) {
+            identities[*place].accounts.push(account);
+        }
+    }
+    Ok(identities)
+}
+
+fn identity_row(row: &SqliteRow) -> Result<IdentityRow, StoreError> {
+    let cells = Cells::new(row, "identity.id")?;
+    Ok(IdentityRow {
+        reference: IdentityRef(cells.get("identity.id")?),
+        id: IdentityId::new(cells.uuid("identity.public_id")?),
+        facts_version: cells.get("identity.facts_version")?,
+        state: cells.identity_state("identity.state")?,
+        next_change_at: cells.time_if_any("identity.next_change_us")?,
+        records: Vec::new(),
+        accounts: Vec::new(),
+    })
+}
+
+fn record(row: &SqliteRow) -> Result<(i64, SourceRecord), StoreError> {
+    let cells = Cells::new(row, "source_record.id")?;
+    let record = SourceRecord {
+        source: cells.name("source.name")?,
+        key: cells.get("source_record.key")?,
+        attributes: cells.json("source_record.attributes")?,
+        absent_since: cells.time_if_any("source_record.absent_since_us")?,
+    };
+    Ok((cells.get("source_record.identity")?, record))
+}
+
+/// What is known of an account, from columns named `account.…`.
+pub(super) fn observed(cells: &Cells<'_>) -> Result<ObservedAccount, StoreError> {
+    let written = match cells.get::<Option<&[u8]>>("account.written")? {
+        None => None,
+        Some(_) => {
+            let both = cells.bytes::<32>("account.written")?;
+            let (mut desired, mut observed) = ([0; 16], [0; 16]);
+            desired.copy_from_slice(&both[..16]);
+            observed.copy_from_slice(&both[16..]);
+            Some(Written { desired, observed })
+        }
+    };
+    Ok(ObservedAccount {
+        state: cells.account_state("account.state")?,
+        external_id: cells.get("account.external_id")?,
+        attributes: cells.json("account.attributes")?,
+        entitlements: cells.json("account.entitlements")?,
+        version: cells.get("account.version")?,
+        written,
+    })
+}
+
+async fn open_operations(
+    connection: &mut SqliteConnection,
+    wanted: &str,
+) -> Result<HashMap<i64, Vec<OpenOperation>>, StoreError> {
+    let rows = sqlx::query(OPEN_OPERATIONS)
+        .bind(wanted)
+        .fetch_all(connection)
+        .await
+        .map_err(failed(DOING))?;
+    let mut open: HashMap<i64, Vec<OpenOperation>> = HashMap::new();
+    for row in &rows {
+        let cells = Cells::new(row, "operation.id")?;
+        open.entry(cells.get("operation.account")?)
+            .or_default()
+            .push(OpenOperation {
+                id: OperationId::new(cells.uuid("operation.public_id")?),
+                work: cells.json("operation.work")?,
+                state: cells.operation_state("operation.state")?,
+                priority: cells.priority("operation.priority")?,
+                attempts: cells.count("operation.attempts")?,
+                settle: cells.flag("operation.settle")?,
+                due_at: cells.time("operation.due_us")?,
+                message: cells.get("operation.message")?,
+                cause: cells.json("operation.cause")?,
+            });
+    }
+    Ok(open)
+}

@@ -1,0 +1,338 @@
+//! Operations outside the hot path: recovery, listing, totals, retry by a person; and the queue of one account.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+use usher_lifecycle::account::AccountSlot;
+use usher_lifecycle::ids::{IdentityId, OperationId};
+use usher_lifecycle::operation::OperationState;
+
+use super::SqliteStore;
+use super::identities::numbers;
+use super::rows::{Cells, failed, json_of, micros};
+use super::write::{Entry, Raised, Subject};
+use crate::{
+    Claim, ClaimedOperation, Context, OperationFilter, OperationRow, Operations, Outcome, StoreError, Totals,
+};
+
+/// Most operations in one list.
+const LIST_MAX: u32 = 10_000;
+/// Beyond this many operations in all, totals leave out the ended ones: counting them would read the whole table.
+const COUNTED_MAX: i64 = 100_000;
+
+const LOST: &str = r#"
+    SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.cause AS "operation.cause",
+           o.work ->> 'do' AS "operation.work", o.attempts AS "operation.attempts", a.kind AS "account.kind",
+           t.name AS "target.name", i.id AS "identity.id", i.public_id AS "identity.public_id"
+    FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
+    WHERE o.state < 4 AND o.state = 2 AND o.writer <> ?1 ORDER BY o.id"#;
+
+const RECOVER: &str = "
+    UPDATE operation SET state = 1, settle = 1, unknown_since_us = coalesce(unknown_since_us, claimed_us), due_us = min(due_us, ?2)
+    WHERE id IN (SELECT value FROM json_each(?1))";
+
+/// The first open operation of an account, if it waits, becomes ready.
+const PROMOTE: &str = "
+    UPDATE operation SET state = 1
+    WHERE state = 0 AND id IN (
+        SELECT (SELECT o.id FROM operation o WHERE o.account = j.value AND o.state < 4 ORDER BY o.id LIMIT 1)
+        FROM json_each(?1) AS j)";
+
+/// Each target and priority is one bounded look into the index.
+pub(super) const NEXT_DUE: &str = "
+    SELECT min(due) FROM (
+        SELECT (SELECT o.due_us FROM operation o
+                WHERE o.state = 1 AND o.target = t.id AND o.priority = p.value ORDER BY o.due_us LIMIT 1) AS due
+        FROM target t CROSS JOIN json_each('[0,1,2,3,4]') AS p)";
+
+const LISTED: &str = r#"
+    SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", i.public_id AS "identity.public_id",
+           (SELECT r.key FROM source_record r WHERE r.identity = i.id ORDER BY r.id LIMIT 1) AS "source_record.key",
+           t.name AS "target.name", a.kind AS "account.kind", o.work AS "operation.work", o.state AS "operation.state",
+           o.priority AS "operation.priority", o.attempts AS "operation.attempts",
+           coalesce(o.ended_us, o.due_us) AS "operation.due_us", o.message AS "operation.message",
+           o.cause AS "operation.cause"
+    FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
+    WHERE (?1 IS NULL OR o.state IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR t.name = ?2)"#;
+
+const TOTALS: &str = r#"
+    SELECT 0 AS "operation.id", t.name AS "target.name", o.state AS "operation.state", count(*) AS "operation.count"
+    FROM operation o JOIN target t ON t.id = o.target"#;
+
+const ONE: &str = r#"
+    SELECT o.id AS "operation.id", o.state AS "operation.state", o.account AS "operation.account", o.cause AS "operation.cause",
+           o.work ->> 'do' AS "operation.work", a.kind AS "account.kind", t.name AS "target.name",
+           i.id AS "identity.id", i.public_id AS "identity.public_id",
+           EXISTS (SELECT 1 FROM operation b WHERE b.account = o.account AND b.state < 4 AND b.id <> o.id) AS "operation.others"
+    FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
+    WHERE o.public_id = ?1"#;
+
+const RELEASE: &str = "
+    UPDATE operation
+    SET state = 1, due_us = ?2, ended_us = NULL, message = 'released by a person',
+        settle = attempts > 0, unknown_since_us = CASE WHEN attempts > 0 THEN coalesce(unknown_since_us, claimed_us) END,
+        attempts = 0
+    WHERE id = ?1";
+
+#[async_trait]
+impl Operations for SqliteStore {
+    async fn recover(&self, context: &Context) -> Result<u64, StoreError> {
+        let doing = "recovering operations";
+        let mut writer = self.writer.lock().await;
+        let mut write = writer.begin(doing, context).await?;
+        let own = write.writer;
+        let rows = sqlx::query(LOST)
+            .bind(own)
+            .fetch_all(&mut *write.tx)
+            .await
+            .map_err(failed(doing))?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        for row in &rows {
+            let cells = Cells::new(row, "operation.id")?;
+            let operation = OperationId::new(cells.uuid("operation.public_id")?);
+            write.audit(Entry {
+                event: "operation.recovered",
+                subject: Some(subject(&cells)?),
+                cause: cells.get("operation.cause")?,
+                payload: json!({
+                    "operation": operation,
+                    "account": slot(&cells)?.to_string(),
+                    "work": cells.get::<String>("operation.work")?,
+                    "attempt": cells.get::<i64>("operation.attempts")?,
+                    "message": "the process ended during the attempt; its outcome is read back",
+                }),
+            });
+        }
+        sqlx::query(RECOVER)
+            .bind(json_of(doing, &numbers(&rows)?)?)
+            .bind(micros(context.at))
+            .execute(&mut *write.tx)
+            .await
+            .map_err(failed(doing))?;
+        write
+            .commit(Raised {
+                facts: false,
+                observed: true,
+            })
+            .await?;
+        Ok(rows.len() as u64)
+    }
+
+    async fn record_and_claim(
+        &self,
+        absences: &[(i64, u32)],
+        outcomes: &[Outcome],
+        claim: &Claim,
+        context: &Context,
+    ) -> Result<(Vec<ClaimedOperation>, Vec<i64>), StoreError> {
+        let mut writer = self.writer.lock().await;
+        let mut write = writer.begin("recording outcomes and claiming", context).await?;
+        let mut fenced = super::outcomes::record_absences(&mut write, absences, context.at).await?;
+        let recorded = super::outcomes::record(&mut write, outcomes, context.at).await?;
+        fenced.extend(recorded.fenced);
+        let claimed = super::claim::claim(&mut write, claim, context.at).await?;
+        if recorded.count == 0 && claimed.is_empty() && absences.is_empty() {
+            // Nothing to keep: an idle look at the queue costs no disk write.
+            return Ok((claimed, fenced));
+        }
+        write
+            .commit(Raised {
+                facts: false,
+                observed: recorded.count > 0,
+            })
+            .await?;
+        Ok((claimed, fenced))
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let doing = "reading when the next operation is due";
+        let row = sqlx::query(NEXT_DUE)
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed(doing))?;
+        let due: Option<i64> = row.try_get(0).map_err(failed(doing))?;
+        due.map(Timestamp::from_microsecond)
+            .transpose()
+            .map_err(|error| StoreError::Corrupt {
+                table: "operation",
+                column: "due_us",
+                row: 0,
+                reason: error.to_string(),
+            })
+    }
+
+    async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        let doing = "listing operations";
+        // Which index leads: the identity's accounts, the open operations, or the newest rows.
+        let only_open = !filter.states.is_empty() && filter.states.iter().all(|state| state.is_open());
+        let of_identity = if filter.identity.is_some() {
+            "AND a.identity = ?3"
+        } else {
+            "AND ?3 IS NULL"
+        };
+        let open = if only_open { "AND o.state < 4" } else { "" };
+        let sql = format!("{LISTED} {of_identity} {open} ORDER BY o.id DESC LIMIT ?4");
+        let states: Vec<i64> = filter.states.iter().map(|state| *state as i64).collect();
+        let states = if states.is_empty() {
+            None
+        } else {
+            Some(json_of(doing, &states)?)
+        };
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(states)
+            .bind(filter.target.as_ref().map(|target| target.as_str().to_owned()))
+            .bind(filter.identity.map(|identity| identity.0))
+            .bind(filter.limit.min(LIST_MAX))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed(doing))?;
+        rows.iter().map(listed).collect()
+    }
+
+    async fn operation_totals(&self) -> Result<Vec<Totals>, StoreError> {
+        let doing = "counting operations";
+        let mut tx = self.read(doing).await?;
+        let row = sqlx::query("SELECT coalesce(max(id), 0) FROM operation")
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(failed(doing))?;
+        let all: i64 = row.try_get(0).map_err(failed(doing))?;
+        let only = if all > COUNTED_MAX {
+            "WHERE o.state < 4"
+        } else {
+            ""
+        };
+        let sql = format!("{TOTALS} {only} GROUP BY o.target, o.state ORDER BY t.name, o.state");
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(failed(doing))?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::new(row, "operation.id")?;
+                Ok(Totals {
+                    target: cells.name("target.name")?,
+                    state: cells.operation_state("operation.state")?,
+                    operations: cells.count("operation.count")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn retry(&self, id: OperationId, context: &Context) -> Result<(), StoreError> {
+        let doing = "releasing an operation";
+        let mut writer = self.writer.lock().await;
+        let mut write = writer.begin(doing, context).await?;
+        let row = sqlx::query(ONE)
+            .bind(id.uuid().as_bytes().to_vec())
+            .fetch_optional(&mut *write.tx)
+            .await
+            .map_err(failed(doing))?
+            .ok_or_else(|| StoreError::NotFound(format!("there is no operation {id}")))?;
+        let cells = Cells::new(&row, "operation.id")?;
+        match cells.operation_state("operation.state")? {
+            OperationState::Held => {}
+            OperationState::Failed if !cells.flag("operation.others")? => {}
+            OperationState::Failed => {
+                return Err(StoreError::Stale(format!(
+                    "{id} is overtaken: its account has newer operations; release those"
+                )));
+            }
+            state @ (OperationState::Waiting
+            | OperationState::Ready
+            | OperationState::Claimed
+            | OperationState::Done
+            | OperationState::Superseded) => {
+                return Err(StoreError::Stale(format!(
+                    "{id} is {state}; only a held or failed operation can be released"
+                )));
+            }
+        }
+        let subject = subject(&cells)?;
+        sqlx::query(RELEASE)
+            .bind(cells.get::<i64>("operation.id")?)
+            .bind(micros(context.at))
+            .execute(&mut *write.tx)
+            .await
+            .map_err(failed(doing))?;
+        sqlx::query("UPDATE identity SET facts_version = facts_version + 1 WHERE id = ?1")
+            .bind(subject.number)
+            .execute(&mut *write.tx)
+            .await
+            .map_err(failed(doing))?;
+        write.audit(Entry {
+            event: "operation.released",
+            subject: Some(subject),
+            cause: cells.get("operation.cause")?,
+            payload: json!({
+                "operation": id,
+                "account": slot(&cells)?.to_string(),
+                "work": cells.get::<String>("operation.work")?,
+            }),
+        });
+        write
+            .commit(Raised {
+                facts: false,
+                observed: true,
+            })
+            .await
+    }
+}
+
+/// Lets the first open operation of each account be claimed, if it waits. A held one lets nothing past.
+pub(super) async fn promote(
+    connection: &mut SqliteConnection,
+    accounts: &BTreeSet<i64>,
+) -> Result<(), StoreError> {
+    let doing = "making the next operation ready";
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(PROMOTE)
+        .bind(json_of(doing, accounts)?)
+        .execute(connection)
+        .await
+        .map_err(failed(doing))?;
+    Ok(())
+}
+
+/// The identity of a row, from columns named `identity.…`.
+pub(super) fn subject(cells: &Cells<'_>) -> Result<Subject, StoreError> {
+    Ok(Subject {
+        number: cells.get("identity.id")?,
+        id: cells.uuid("identity.public_id")?,
+    })
+}
+
+/// The account of a row, from `target.name` and `account.kind`.
+pub(super) fn slot(cells: &Cells<'_>) -> Result<AccountSlot, StoreError> {
+    Ok(AccountSlot {
+        target: cells.name("target.name")?,
+        kind: cells.name("account.kind")?,
+    })
+}
+
+fn listed(row: &SqliteRow) -> Result<OperationRow, StoreError> {
+    let cells = Cells::new(row, "operation.id")?;
+    Ok(OperationRow {
+        id: OperationId::new(cells.uuid("operation.public_id")?),
+        identity: IdentityId::new(cells.uuid("identity.public_id")?),
+        key: cells
+            .get::<Option<String>>("source_record.key")?
+            .unwrap_or_default(),
+        slot: slot(&cells)?,
+        work: cells.json("operation.work")?,
+        state: cells.operation_state("operation.state")?,
+        priority: cells.priority("operation.priority")?,
+        attempts: cells.count("operation.attempts")?,
+        at: cells.time("operation.due_us")?,
+        message: cells.get("operation.message")?,
+        cause: cells.json("operation.cause")?,
+    })
+}
