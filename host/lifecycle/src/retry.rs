@@ -186,3 +186,216 @@ fn exhausted(error: &CallError, work: &Work, attempts: u32) -> AfterError {
         | Work::Revoke { .. } => AfterError::Hold(reason),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn kinds() -> Vec<ErrorKind> {
+        vec![
+            ErrorKind::InvalidRequest,
+            ErrorKind::AuthFailed,
+            ErrorKind::Forbidden,
+            ErrorKind::NotFound,
+            ErrorKind::Conflict,
+            ErrorKind::VersionConflict,
+            ErrorKind::RateLimited,
+            ErrorKind::Unavailable,
+            ErrorKind::Timeout,
+            ErrorKind::Unsupported,
+            ErrorKind::PolicyRejected,
+            ErrorKind::Misconfigured,
+            ErrorKind::Other("x1".to_owned()),
+            ErrorKind::Crashed,
+            ErrorKind::LimitExceeded("memory".to_owned()),
+            ErrorKind::Denied("http".to_owned()),
+            ErrorKind::Busy,
+        ]
+    }
+
+    fn works() -> Vec<Work> {
+        vec![
+            Work::Create {
+                attributes: Default::default(),
+            },
+            Work::Update {
+                changes: vec![],
+                desired: Default::default(),
+            },
+            Work::Disable,
+            Work::Enable,
+            Work::Delete,
+            Work::Grant {
+                entitlement: "g".to_owned(),
+                parameters: Value::Null,
+            },
+            Work::Revoke {
+                entitlement: "g".to_owned(),
+            },
+            Work::Read,
+        ]
+    }
+
+    fn error(kind: ErrorKind, effect: Effect) -> CallError {
+        CallError {
+            effect,
+            ..CallError::harmless(kind, "no")
+        }
+    }
+
+    /// One letter for each decision, `+` where it reads back first.
+    fn letter(decision: &AfterError) -> &'static str {
+        match decision {
+            AfterError::RetryAfter { settle: false, .. } => "retry",
+            AfterError::RetryAfter { settle: true, .. } => "retry+",
+            AfterError::PauseTarget { settle: false, .. } => "pause",
+            AfterError::PauseTarget { settle: true, .. } => "pause+",
+            AfterError::Hold(_) => "hold",
+            AfterError::GiveUp(_) => "give up",
+        }
+    }
+
+    /// For a disable: each kind with no effect, an effect, and the last attempt without and with one.
+    #[test]
+    fn every_kind_and_effect_has_its_decision() {
+        let expected = [
+            ("invalid request", "hold", "retry+", "hold", "hold"),
+            ("credential not accepted", "pause", "pause+", "pause", "pause+"),
+            ("forbidden", "hold", "retry+", "hold", "hold"),
+            ("not found", "retry+", "retry+", "hold", "hold"),
+            ("conflict", "hold", "retry+", "hold", "hold"),
+            ("version conflict", "retry+", "retry+", "hold", "hold"),
+            ("rate limited", "pause", "pause+", "pause", "pause+"),
+            ("unavailable", "retry", "retry+", "retry", "retry+"),
+            ("timeout", "retry", "retry+", "retry", "retry+"),
+            ("unsupported", "hold", "retry+", "hold", "hold"),
+            ("refused by the target's policy", "hold", "retry+", "hold", "hold"),
+            ("misconfigured", "pause", "pause+", "pause", "pause+"),
+            ("error x1", "retry", "retry+", "hold", "hold"),
+            ("connector crashed", "retry", "retry+", "hold", "hold"),
+            ("limit exceeded: memory", "retry", "retry+", "hold", "hold"),
+            ("not granted: http", "retry", "retry+", "hold", "hold"),
+            ("no free slot", "retry", "retry+", "retry", "retry+"),
+        ];
+        assert_eq!(kinds().len(), expected.len());
+        for (kind, (name, harmless, touched, last, last_touched)) in kinds().into_iter().zip(expected) {
+            assert_eq!(kind.to_string(), name);
+            let decide =
+                |effect, attempts| after_error(&error(kind.clone(), effect), &Work::Disable, attempts, 0);
+            assert_eq!(letter(&decide(Effect::None, 1)), harmless, "{name}");
+            assert_eq!(letter(&decide(Effect::None, ATTEMPTS_MAX)), last, "{name}");
+            for effect in [Effect::Applied, Effect::Unknown] {
+                assert_eq!(letter(&decide(effect, 1)), touched, "{name}");
+                assert_eq!(letter(&decide(effect, ATTEMPTS_MAX)), last_touched, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_account_that_is_not_there_yet_is_not_read_back() {
+        let gone = error(ErrorKind::NotFound, Effect::None);
+        for work in [
+            Work::Create {
+                attributes: Default::default(),
+            },
+            Work::Read,
+        ] {
+            assert_eq!(letter(&after_error(&gone, &work, 1, 0)), "retry");
+        }
+    }
+
+    #[test]
+    fn only_a_read_is_ever_given_up_and_every_unknown_outcome_is_read_back() {
+        for kind in kinds() {
+            for work in works() {
+                for effect in [Effect::None, Effect::Applied, Effect::Unknown] {
+                    for attempts in [0, 1, ATTEMPTS_MAX - 1, ATTEMPTS_MAX, u32::MAX] {
+                        let decision = after_error(&error(kind.clone(), effect), &work, attempts, 500);
+                        let given_up = matches!(decision, AfterError::GiveUp(_));
+                        assert!(!given_up || work == Work::Read, "{kind} {work:?}");
+                        if effect != Effect::None {
+                            let writes_blindly = matches!(
+                                decision,
+                                AfterError::RetryAfter { settle: false, .. }
+                                    | AfterError::PauseTarget { settle: false, .. }
+                            );
+                            assert!(!writes_blindly, "{kind} {work:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_account_in_the_way_is_named() {
+        let conflict = CallError {
+            existing_id: Some("42".to_owned()),
+            ..CallError::harmless(ErrorKind::Conflict, "name taken")
+        };
+        let create = Work::Create {
+            attributes: Default::default(),
+        };
+        assert_eq!(
+            after_error(&conflict, &create, 1, 0),
+            AfterError::Hold("conflict: name taken; account 42 is in the way".to_owned())
+        );
+    }
+
+    #[test]
+    fn waits_double_up_to_a_quarter_of_an_hour() {
+        let longest: Vec<u64> = (1..=12)
+            .map(|attempts| back_off_ms(attempts, JITTER_MAX))
+            .collect();
+        let expected = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900].map(|seconds| seconds * 1_000);
+        assert_eq!(longest, expected);
+        assert_eq!(back_off_ms(1, 0), 500);
+        assert_eq!(back_off_ms(0, 0), 500);
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_up_to_a_day() {
+        let asked = |ms| CallError {
+            retry_after_ms: Some(ms),
+            ..error(ErrorKind::RateLimited, Effect::None)
+        };
+        let pause = |ms, jitter| after_error(&asked(ms), &Work::Read, 1, jitter);
+        assert_eq!(
+            pause(30_000, 0),
+            AfterError::PauseTarget {
+                ms: 30_000,
+                settle: false
+            }
+        );
+        assert_eq!(
+            pause(30_000, 1_000),
+            AfterError::PauseTarget {
+                ms: 33_000,
+                settle: false
+            }
+        );
+        assert_eq!(
+            pause(u64::MAX, 1_000),
+            AfterError::PauseTarget {
+                ms: RETRY_AFTER_MAX_MS,
+                settle: false
+            }
+        );
+        assert_eq!(pause(0, 0), AfterError::PauseTarget { ms: 1, settle: false });
+    }
+
+    proptest! {
+        #[test]
+        fn waits_stay_in_bounds(attempts: u32, jitter: u32, asked in prop::option::of(any::<u64>())) {
+            let wait = wait_ms(asked, attempts, jitter);
+            prop_assert!((1..=RETRY_AFTER_MAX_MS).contains(&wait));
+            match asked {
+                Some(asked) => prop_assert!(wait >= asked.min(RETRY_AFTER_MAX_MS)),
+                None => prop_assert!((BACK_OFF_BASE_MS / 2..=BACK_OFF_MAX_MS).contains(&wait)),
+            }
+        }
+    }
+}

@@ -199,3 +199,6 @@ fn holds(change: &AttributeChange, seen: &ObservedAccount, schema: &AccountSchem
 fn settled_by_find() -> SettledWork {
     SettledWork::Overtaken("a creation is settled by finding it".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

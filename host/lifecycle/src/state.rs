@@ -311,3 +311,6 @@ fn is_after(left: Option<Timestamp>, right: Option<Timestamp>) -> bool {
         (Some(_), None) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
