@@ -99,7 +99,7 @@ fn wait_behind(open: &[&Queued<'_>], last: usize, steps: &[Step]) -> QueueChange
     QueueChange {
         supersede: waiting.map(|queued| queued.id).collect(),
         add: Vec::new(),
-        deferred: !steps.is_empty(),
+        deferred: true,
     }
 }
 
