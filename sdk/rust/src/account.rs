@@ -105,6 +105,14 @@ impl<T> Page<T> {
     }
 }
 
+impl Page<Account> {
+    /// A page whose cursor is the id of its last account; the first empty page ends the list.
+    pub fn until_empty(accounts: Vec<Account>) -> Self {
+        let next = accounts.last().map(|account| account.id.clone());
+        Self { items: accounts, next }
+    }
+}
+
 /// Something an account may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entitlement {

@@ -130,6 +130,20 @@ impl From<Map<String, Value>> for Attributes {
     }
 }
 
+impl TryFrom<Value> for Attributes {
+    type Error = Error;
+
+    fn try_from(value: Value) -> Result<Self, Error> {
+        match value {
+            Value::Object(object) => Ok(Self::from(object)),
+            _ => Err(Error::other(
+                "unreadable-answer",
+                "an account must be a JSON object",
+            )),
+        }
+    }
+}
+
 impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Attributes {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         let mut attributes = Self::new();

@@ -162,6 +162,11 @@ impl Request {
         Ok(response)
     }
 
+    /// Sends it, wants a 2xx, and reads the JSON: `send()?.ok()?.json()`.
+    pub fn fetch<T: DeserializeOwned>(self) -> Result<T, Error> {
+        self.send()?.ok()?.json()
+    }
+
     /// The first header with this name, in any case.
     pub fn find_header(&self, name: &str) -> Option<&str> {
         find_header(&self.headers, name)

@@ -43,5 +43,7 @@ pub mod prelude {
         Account, Accounts, Attribute, Attributes, Capability, Change, CheckReport, Connector, Creation,
         Entitlement, Entitlements, Error, Find, Holding, Page, Schema, UpdateRequest, Write,
     };
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
     pub use serde_json::{Value, json};
 }

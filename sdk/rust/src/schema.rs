@@ -154,6 +154,33 @@ mod tests {
             .attribute("login", Attribute::text().required().unique().ignore_case())
             .attribute("tags", Attribute::texts())
             .attribute("id", Attribute::integer().read_only());
-        insta::assert_json_snapshot!(schema.to_json(), @r#""#);
+        insta::assert_json_snapshot!(schema.to_json(), @r#"
+        {
+          "$schema": "https://json-schema.org/draft/2020-12/schema",
+          "additionalProperties": false,
+          "properties": {
+            "id": {
+              "type": "integer",
+              "x-usher-mutability": "read-only"
+            },
+            "login": {
+              "type": "string",
+              "x-usher-case": "ignore",
+              "x-usher-unique": true
+            },
+            "tags": {
+              "items": {
+                "type": "string"
+              },
+              "type": "array",
+              "uniqueItems": true
+            }
+          },
+          "required": [
+            "login"
+          ],
+          "type": "object"
+        }
+        "#);
     }
 }

@@ -136,7 +136,33 @@ mod tests {
             format!("{status} {:?} {:?}", error.kind, error.effect)
         })
         .collect();
-        insta::assert_snapshot!(table.join("\n"), @"");
+        insta::assert_snapshot!(table.join("\n"), @r#"
+        303 Misconfigured Unknown
+        304 Misconfigured None
+        400 InvalidRequest None
+        401 AuthFailed None
+        402 PolicyRejected None
+        403 Forbidden None
+        404 NotFound None
+        405 Unsupported None
+        408 Timeout None
+        409 Conflict None
+        410 NotFound None
+        412 VersionConflict None
+        415 InvalidRequest None
+        421 Unavailable None
+        422 InvalidRequest None
+        423 Unavailable None
+        425 Unavailable None
+        429 RateLimited None
+        500 Unavailable Unknown
+        501 Unsupported None
+        502 Unavailable Unknown
+        503 Unavailable Unknown
+        504 Timeout Unknown
+        507 PolicyRejected None
+        204 Other("unexpected-status") Applied
+        "#);
     }
 
     #[test]

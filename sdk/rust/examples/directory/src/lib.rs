@@ -1,7 +1,5 @@
 //! A staff directory with a JSON API: `GET|POST /people/`, `GET|PATCH|DELETE /people/{login}`.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use usher_sdk::prelude::*;
 
 #[derive(Deserialize, JsonSchema)]
@@ -10,20 +8,11 @@ struct Settings {
     /// Where the API is, for example `https://directory.example.com/api`.
     base_url: String,
 }
-
 struct Directory(Settings);
-
-#[derive(Deserialize)]
-struct Person {
-    active: bool,
-    #[serde(flatten)]
-    attributes: Attributes,
-}
 
 impl Connector for Directory {
     type Settings = Settings;
     const NAME: &'static str = "directory";
-
     fn new(settings: Settings) -> Result<Self, Error> {
         Ok(Self(settings))
     }
@@ -41,53 +30,33 @@ impl Connector for Directory {
 impl Accounts for Directory {
     fn schema(&self) -> Result<Schema, Error> {
         let login = Attribute::text().required().unique().create_only();
-        Ok(Schema::new()
-            .attribute("login", login)
-            .attribute("name", Attribute::text()))
+        let schema = Schema::new().attribute("login", login);
+        Ok(schema.attribute("name", Attribute::text()))
     }
     fn create(&self, _: &Write, attributes: &Attributes) -> Result<Account, Error> {
         let answer = Http::post(self.url("")).json(attributes).send()?;
-        answer
-            .ok_or_conflict(attributes.required_text("login")?)?
-            .json()
-            .and_then(account)
+        let answer = answer.ok_or_conflict(attributes.required_text("login")?)?;
+        account(answer.json()?)
     }
     fn update(&self, _: &Write, id: &str, request: &UpdateRequest) -> Result<Account, Error> {
-        Http::patch(self.url(id))
-            .json(&request.merge_patch())
-            .send()?
-            .ok()?
-            .json()
-            .and_then(account)
+        account(Http::patch(self.url(id)).json(&request.merge_patch()).fetch()?)
     }
     fn set_enabled(&self, _: &Write, id: &str, enabled: bool) -> Result<Account, Error> {
-        Http::patch(self.url(id))
-            .json(&json!({ "active": enabled }))
-            .send()?
-            .ok()?
-            .json()
-            .and_then(account)
+        let body = json!({ "active": enabled });
+        account(Http::patch(self.url(id)).json(&body).fetch()?)
     }
     fn delete(&self, _: &Write, id: &str) -> Result<(), Error> {
         Http::delete(self.url(id)).send()?.found().map(|_| ())
     }
     fn get(&self, id: &str) -> Result<Option<Account>, Error> {
-        Http::get(self.url(id))
-            .send()?
-            .found()?
-            .map(|answer| answer.json().and_then(account))
-            .transpose()
+        let answer = Http::get(self.url(id)).send()?.found()?;
+        answer.map(|answer| account(answer.json()?)).transpose()
     }
     fn list(&self, cursor: Option<&str>, limit: u32) -> Result<Page<Account>, Error> {
-        let request = Http::get(self.url("")).query("limit", limit.to_string());
-        let people: Vec<Person> = request
-            .query("after", cursor.unwrap_or(""))
-            .send()?
-            .ok()?
-            .json()?;
-        let accounts = people.into_iter().map(account).collect::<Result<Vec<_>, _>>()?;
-        let next = accounts.last().map(|account| account.id.clone()); // An empty page is the last one.
-        Ok(Page::new(accounts, next))
+        let request = Http::get(self.url("")).query("after", cursor.unwrap_or_default());
+        let people: Vec<Value> = request.query("limit", limit.to_string()).fetch()?;
+        let accounts = people.into_iter().map(account).collect::<Result<_, _>>()?;
+        Ok(Page::until_empty(accounts))
     }
 }
 
@@ -97,11 +66,14 @@ impl Directory {
     }
 }
 
-fn account(person: Person) -> Result<Account, Error> {
-    let login = person.attributes.required_text("login")?.to_owned();
-    Ok(Account::new(login)
-        .attributes(person.attributes)
-        .status(person.active))
+fn account(person: Value) -> Result<Account, Error> {
+    let mut attributes = Attributes::try_from(person)?;
+    let active = attributes.remove("active") != Some(Value::Bool(false));
+    let login = attributes.required_text("login")?.to_owned();
+    Ok(Account::new(login).attributes(attributes).status(active))
 }
 
 usher_sdk::export!(Directory);
+
+#[cfg(test)]
+mod tests;
