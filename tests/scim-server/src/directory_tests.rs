@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// Sends one request; the path may carry a query, already decoded.
+#[allow(clippy::needless_pass_by_value, reason = "tests read better with literals")]
 fn send(
     directory: &mut Directory,
     method: &str,

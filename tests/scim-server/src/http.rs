@@ -100,7 +100,7 @@ impl Server {
             method,
             uri.path(),
             parameters.as_deref().unwrap_or_default(),
-            shown,
+            shown.as_ref(),
             &answer,
         ) {
             Ok(()) => (answer, retry_after_s),

@@ -43,7 +43,7 @@ impl Journal {
         method: &str,
         path: &str,
         parameters: &[(String, String)],
-        body: Option<Value>,
+        body: Option<&Value>,
         answer: &Answer,
     ) -> anyhow::Result<()> {
         self.at += 1;

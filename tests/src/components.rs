@@ -1,0 +1,57 @@
+//! Connectors as components, for tests that need real ones.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// The bytes of a connector of this workspace, by the name of its package.
+///
+/// Taken from the folder that `USHER_COMPONENTS_DIR` names, if set (`cargo xtask test` builds all at once); else built now, once for
+/// each process, into the target folder in use.
+///
+/// # Panics
+/// When it cannot be built or read: a test can do nothing sensible then.
+pub fn component(package: &str) -> Vec<u8> {
+    static BUILT: Mutex<Option<HashMap<String, Vec<u8>>>> = Mutex::new(None);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let built = built.get_or_insert_default();
+    if let Some(bytes) = built.get(package) {
+        return bytes.clone();
+    }
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let path = match std::env::var_os("USHER_COMPONENTS_DIR") {
+        Some(folder) => PathBuf::from(folder).join(file),
+        None => build(package).join(file),
+    };
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    built.insert(package.to_owned(), bytes.clone());
+    bytes
+}
+
+/// Builds a package and tells the folder its component is in.
+fn build(package: &str) -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args([
+            "build",
+            "--quiet",
+            "--target",
+            "wasm32-wasip2",
+            "--profile",
+            "connector",
+            "--package",
+            package,
+        ])
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(&workspace)
+        // Flags meant for the host's code (coverage, sanitizers) do not suit a guest.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .status()
+        .unwrap_or_else(|error| panic!("cargo does not start: {error}"));
+    assert!(status.success(), "the connector {package} does not build");
+    target.join("wasm32-wasip2").join("connector")
+}

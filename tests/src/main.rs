@@ -1,0 +1,2 @@
+//! The demo: `cargo xtask demo` builds what it needs and starts it.
+fn main() {}
