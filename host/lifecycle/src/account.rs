@@ -263,3 +263,169 @@ fn apply_change(attributes: &mut Attributes, change: &AttributeChange) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(state: AccountState) -> AccountRecord {
+        AccountRecord {
+            id: "7".to_owned(),
+            attributes: json!({"name": "new"}).as_object().unwrap().clone(),
+            state,
+            version: Some("v2".to_owned()),
+            marker: None,
+        }
+    }
+
+    fn before(state: AccountState) -> ObservedAccount {
+        ObservedAccount {
+            state,
+            external_id: Some("7".to_owned()),
+            attributes: json!({"name": "old", "groups": ["a", "b"]})
+                .as_object()
+                .unwrap()
+                .clone(),
+            entitlements: [("staff".to_owned(), Value::Null)].into_iter().collect(),
+            version: Some("v1".to_owned()),
+            written: None,
+        }
+    }
+
+    fn works() -> Vec<Work> {
+        vec![
+            Work::Create {
+                attributes: Attributes::new(),
+            },
+            Work::Update {
+                changes: vec![],
+                desired: Attributes::new(),
+            },
+            Work::Disable,
+            Work::Enable,
+            Work::Delete,
+            Work::Grant {
+                entitlement: "vpn".to_owned(),
+                parameters: json!({"level": 1}),
+            },
+            Work::Revoke {
+                entitlement: "staff".to_owned(),
+            },
+            Work::Read,
+        ]
+    }
+
+    /// For each work: the state after it by what the target told, from enabled, disabled and unknown before.
+    #[test]
+    fn the_state_after_every_work() {
+        use AccountState::{Absent, Disabled, Enabled, Unknown};
+        let not_told: [(&str, [AccountState; 3]); 8] = [
+            ("create", [Enabled, Enabled, Enabled]),
+            ("update", [Enabled, Disabled, Unknown]),
+            ("disable", [Disabled, Disabled, Disabled]),
+            ("enable", [Enabled, Enabled, Enabled]),
+            ("delete", [Absent, Absent, Absent]),
+            ("grant", [Enabled, Disabled, Unknown]),
+            ("revoke", [Enabled, Disabled, Unknown]),
+            // What we last made it stands; without that it counts as enabled.
+            ("read", [Enabled, Disabled, Enabled]),
+        ];
+        for (work, (verb, expected)) in works().into_iter().zip(not_told) {
+            assert_eq!(work.verb(), verb);
+            for (state, expected) in [Enabled, Disabled, Unknown].into_iter().zip(expected) {
+                let untold = after_work(&before(state), &work, Some(&record(Unknown)));
+                assert_eq!(untold.state, expected, "{verb} from {state}");
+                for told in [Enabled, Disabled] {
+                    let after = after_work(&before(state), &work, Some(&record(told)));
+                    let expected = if work == Work::Delete { Absent } else { told };
+                    assert_eq!(after.state, expected, "{verb} from {state}, told {told}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_replaces_what_was_known_but_not_what_is_held() {
+        let after = after_work(
+            &before(AccountState::Enabled),
+            &Work::Read,
+            Some(&record(AccountState::Enabled)),
+        );
+        assert_eq!(after.attributes, record(AccountState::Enabled).attributes);
+        assert_eq!(after.version.as_deref(), Some("v2"));
+        assert_eq!(after.entitlements, before(AccountState::Enabled).entitlements);
+    }
+
+    #[test]
+    fn a_deleted_account_and_one_not_found_leave_only_the_link() {
+        for work in [Work::Delete, Work::Read] {
+            let after = after_work(&before(AccountState::Disabled), &work, None);
+            assert_eq!(
+                after,
+                ObservedAccount {
+                    external_id: Some("7".to_owned()),
+                    ..ObservedAccount::absent()
+                },
+                "{work:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn grants_and_revokes_change_what_is_held() {
+        let grant = Work::Grant {
+            entitlement: "vpn".to_owned(),
+            parameters: json!({"level": 1}),
+        };
+        let revoke = Work::Revoke {
+            entitlement: "staff".to_owned(),
+        };
+        let granted = after_work(&before(AccountState::Enabled), &grant, None);
+        assert_eq!(granted.entitlements["vpn"], json!({"level": 1}));
+        let revoked = after_work(&granted, &revoke, None);
+        assert_eq!(revoked.entitlements.keys().collect::<Vec<_>>(), ["vpn"]);
+    }
+
+    #[test]
+    fn without_an_answer_the_changes_count_as_made() {
+        let work = Work::Update {
+            changes: vec![
+                AttributeChange::Replace {
+                    name: "name".to_owned(),
+                    value: Value::Null,
+                },
+                AttributeChange::Members {
+                    name: "groups".to_owned(),
+                    add: vec![json!("c"), json!("b")],
+                    remove: vec![json!("a")],
+                },
+            ],
+            desired: Attributes::new(),
+        };
+        let after = after_work(&before(AccountState::Enabled), &work, None);
+        assert_eq!(Value::Object(after.attributes), json!({"groups": ["b", "c"]}));
+    }
+
+    #[test]
+    fn an_answer_that_contradicts_its_success_is_seen() {
+        for work in works() {
+            for state in [
+                AccountState::Enabled,
+                AccountState::Disabled,
+                AccountState::Unknown,
+            ] {
+                let expected = matches!(
+                    (&work, state),
+                    (Work::Disable, AccountState::Enabled) | (Work::Enable, AccountState::Disabled)
+                );
+                assert_eq!(
+                    contradiction(&work, &record(state)).is_some(),
+                    expected,
+                    "{work:?} {state}"
+                );
+            }
+        }
+    }
+}

@@ -211,3 +211,269 @@ fn shown(name: &str, rules: AttributeSchema, from: Option<&Value>, to: Option<&V
         to: show(to),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::account::{AccountState, after_work};
+    use crate::connector::AccountRecord;
+    use crate::operation::Work;
+
+    fn object(value: &Value) -> Attributes {
+        value.as_object().unwrap().clone()
+    }
+
+    fn observed(attributes: &Value) -> ObservedAccount {
+        ObservedAccount {
+            state: AccountState::Enabled,
+            external_id: Some("1".to_owned()),
+            attributes: object(attributes),
+            ..ObservedAccount::absent()
+        }
+    }
+
+    fn schema() -> AccountSchema {
+        AccountSchema::parse(&json!({"properties": {
+            "id": {"x-usher-mutability": "read-only"},
+            "login": {"x-usher-mutability": "create-only", "x-usher-case": "ignore"},
+            "mails": {"type": "array", "x-usher-case": "ignore"},
+            "path": {"type": "array", "x-usher-ordered": true},
+            "password": {"x-usher-secret": true},
+            "pin": {"x-usher-secret": true, "x-usher-mutability": "create-only"}
+        }}))
+        .unwrap()
+    }
+
+    fn found(desired: &Value, managed: &[&str], has: &Value) -> Diff {
+        let managed: Vec<String> = managed.iter().map(|name| (*name).to_owned()).collect();
+        diff(&object(desired), &managed, &observed(has), &schema())
+    }
+
+    fn changes(diff: &Diff) -> Value {
+        serde_json::to_value(&diff.changes).unwrap()
+    }
+
+    #[test]
+    fn only_what_differs_is_written_and_what_is_not_managed_is_left_alone() {
+        let diff = found(
+            &json!({"title": "Chief", "city": "Köln"}),
+            &["title", "city"],
+            &json!({"title": "Clerk", "city": "Köln", "shoeSize": 43}),
+        );
+        assert_eq!(
+            changes(&diff),
+            json!([{"how": "replace", "name": "title", "value": "Chief"}])
+        );
+        assert_eq!(
+            serde_json::to_value(&diff.shown).unwrap(),
+            json!([{"name": "title", "from": "Clerk", "to": "Chief"}])
+        );
+        assert_eq!(
+            Value::Object(diff.desired),
+            json!({"city": "Köln", "title": "Chief"})
+        );
+    }
+
+    #[test]
+    fn a_mapping_that_is_null_now_clears_what_the_target_has() {
+        let diff = found(&json!({}), &["manager", "title"], &json!({"manager": "7"}));
+        assert_eq!(
+            changes(&diff),
+            json!([{"how": "replace", "name": "manager", "value": null}])
+        );
+        assert_eq!(
+            Value::Object(diff.desired),
+            json!({"manager": null, "title": null}),
+            "told to whole-document targets"
+        );
+    }
+
+    #[test]
+    fn sets_change_by_member_and_lists_as_a_whole() {
+        let diff = found(
+            &json!({"mails": ["A@x", "n@x", "N@x"], "path": ["b", "a"]}),
+            &[],
+            &json!({"mails": ["a@X", "old@x"], "path": ["a", "b"]}),
+        );
+        assert_eq!(
+            changes(&diff),
+            json!([
+                {"how": "members", "name": "mails", "add": ["n@x"], "remove": ["old@x"]},
+                {"how": "replace", "name": "path", "value": ["b", "a"]}
+            ])
+        );
+    }
+
+    #[test]
+    fn what_the_target_does_not_let_change_is_a_note() {
+        let diff = found(
+            &json!({"id": "2", "login": "new"}),
+            &[],
+            &json!({"id": "1", "login": "old"}),
+        );
+        assert!(diff.changes.is_empty() && diff.shown.is_empty() && diff.desired.is_empty());
+        let notes: Vec<String> = diff.notes.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            notes,
+            [
+                "id differs but is read-only in the target: it stays as it is",
+                "login differs but is create-only in the target: it stays as it is"
+            ]
+        );
+        assert!(
+            found(&json!({"login": "OLD"}), &[], &json!({"login": "old"}))
+                .notes
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_secret_is_written_once_and_never_shown() {
+        let desired = json!({"password": "hunter2", "pin": "1234"});
+        let first = found(&desired, &["password", "pin"], &json!({}));
+        assert_eq!(changes(&first)[0]["value"], "hunter2");
+        assert!(!format!("{:?} {:?}", first.shown, first.notes).contains("hunter2"));
+        assert!(
+            first.notes.is_empty(),
+            "that a create-only secret cannot be read says nothing"
+        );
+
+        let work = Work::Update {
+            changes: first.changes,
+            desired: first.desired,
+        };
+        let record = answer(&json!({}));
+        let after = after_work(&observed(&json!({})), &work, Some(&record));
+        let again = diff(&object(&desired), &[], &after, &schema());
+        assert!(again.changes.is_empty() && again.notes.is_empty());
+        let changed = json!({"password": "hunter3", "pin": "1234"});
+        assert_eq!(diff(&object(&changed), &[], &after, &schema()).changes.len(), 1);
+    }
+
+    fn answer(attributes: &Value) -> AccountRecord {
+        AccountRecord {
+            id: "1".to_owned(),
+            attributes: object(attributes),
+            state: AccountState::Enabled,
+            version: None,
+            marker: None,
+        }
+    }
+
+    #[test]
+    fn a_target_that_keeps_another_value_is_not_written_to_for_ever() {
+        let desired = object(&json!({"phone": "0221 1", "title": "Chief"}));
+        let managed = ["phone".to_owned(), "title".to_owned()];
+        let keeps = json!({"phone": "+492211", "title": "Chief", "lastModified": 1});
+        let created = after_work(
+            &ObservedAccount::absent(),
+            &Work::Create {
+                attributes: schema().creatable(&desired),
+            },
+            Some(&answer(&keeps)),
+        );
+        let after_creation = diff(&desired, &managed, &created, &schema());
+        assert_eq!(after_creation.changes, []);
+        assert_eq!(
+            after_creation.notes,
+            [Note::KeepsAnotherValue {
+                attribute: "phone".to_owned()
+            }]
+        );
+
+        // What the target changes of its own does not matter; what changes of ours does, once.
+        let mut touched = created.clone();
+        touched.attributes.insert("lastModified".to_owned(), json!(2));
+        assert_eq!(diff(&desired, &managed, &touched, &schema()).changes, []);
+        let mut drifted = created;
+        drifted.attributes.insert("phone".to_owned(), json!("+49000"));
+        let drift = diff(&desired, &managed, &drifted, &schema());
+        assert_eq!(drift.changes.len(), 1);
+        let work = Work::Update {
+            changes: drift.changes,
+            desired: drift.desired,
+        };
+        let written = after_work(&drifted, &work, Some(&answer(&keeps)));
+        assert_eq!(diff(&desired, &managed, &written, &schema()).changes, []);
+
+        let mut promoted = desired;
+        promoted.insert("title".to_owned(), json!("Head"));
+        let names: Vec<String> = diff(&promoted, &managed, &written, &schema())
+            .changes
+            .iter()
+            .map(|change| change.name().to_owned())
+            .collect();
+        assert_eq!(names, ["phone", "title"], "another wish is another try");
+    }
+
+    #[test]
+    fn an_attribute_that_becomes_managed_and_empty_is_cleared_after_a_creation() {
+        let desired = object(&json!({"title": "Chief"}));
+        let holds = json!({"title": "Chief", "manager": "7"});
+        let created = after_work(
+            &ObservedAccount::absent(),
+            &Work::Create {
+                attributes: desired.clone(),
+            },
+            Some(&answer(&holds)),
+        );
+        let managed = ["title".to_owned(), "manager".to_owned()];
+        let clear = diff(&desired, &managed, &created, &schema());
+        assert_eq!(
+            changes(&clear),
+            json!([{"how": "replace", "name": "manager", "value": null}])
+        );
+        // A target that will not let go of it is asked once.
+        let work = Work::Update {
+            changes: clear.changes,
+            desired: clear.desired,
+        };
+        let refused = after_work(&created, &work, Some(&answer(&holds)));
+        assert_eq!(diff(&desired, &managed, &refused, &schema()).changes, []);
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let text = prop::sample::select(vec!["a", "A", "b", "c", ""]).prop_map(Value::from);
+        prop_oneof![
+            Just(Value::Null),
+            text.clone(),
+            (0..3_i64).prop_map(Value::from),
+            prop::sample::select(vec![json!(1.0), json!(true), json!({"x": [1, "A"]})]),
+            prop::collection::vec(text, 0..4).prop_map(Value::Array),
+        ]
+    }
+
+    fn any_attributes() -> impl Strategy<Value = Attributes> {
+        let names = vec!["id", "login", "mails", "path", "password", "title"];
+        prop::collection::btree_map(prop::sample::select(names), any_value(), 0..6).prop_map(|map| {
+            map.into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_needs_no_writing(desired in any_attributes(), has in any_attributes()) {
+            let managed = ["mails".to_owned(), "path".to_owned(), "title".to_owned()];
+            let before = observed(&Value::Object(has));
+            let found = diff(&desired, &managed, &before, &schema());
+            prop_assert_eq!(found.changes.len(), found.shown.len());
+            prop_assert!(found.changes.iter().all(|c| schema().attribute(c.name()).mutability == Mutability::ReadWrite));
+            let work = Work::Update { changes: found.changes, desired: found.desired };
+            // A target that does exactly as told, and one that does nothing at all.
+            for answer in [None, Some(answer(&Value::Object(before.attributes.clone())))] {
+                let after = after_work(&before, &work, answer.as_ref());
+                let again = diff(&desired, &managed, &after, &schema());
+                prop_assert_eq!(&again.changes, &vec![]);
+                if answer.is_none() {
+                    let kept = |note: &Note| matches!(note, Note::KeepsAnotherValue { .. });
+                    prop_assert!(!again.notes.iter().any(kept), "{:?}", again.notes);
+                }
+            }
+        }
+    }
+}

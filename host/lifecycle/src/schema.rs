@@ -237,3 +237,182 @@ fn error(at: &str, message: &str) -> SchemaError {
 fn safe(name: &str) -> String {
     name.chars().take(60).flat_map(char::escape_default).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn annotations_are_read_and_everything_else_is_ignored() {
+        let schema = AccountSchema::parse(&json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$ref": "file:///etc/passwd",
+            "type": "object",
+            "properties": {
+                "id": {"type": "string", "x-usher-mutability": "read-only"},
+                "username": {"type": "string", "x-usher-case": "ignore", "x-usher-mutability": "create-only"},
+                "mails": {"type": "array", "items": {"type": "string", "x-usher-case": "ignore"}},
+                "path": {"type": "array", "x-usher-ordered": true, "x-usher-unheard-of": 7},
+                "password": {"type": "string", "x-usher-secret": true},
+                "anything": true,
+                "odd": {"$ref": "#/$defs/odd", "pattern": "(a+)+$"}
+            }
+        }))
+        .unwrap();
+        let plain = AttributeSchema::default();
+        assert_eq!(schema.attribute("id").mutability, Mutability::ReadOnly);
+        assert_eq!(
+            schema.attribute("username"),
+            AttributeSchema {
+                ignore_case: true,
+                mutability: Mutability::CreateOnly,
+                ..plain
+            }
+        );
+        assert_eq!(
+            schema.attribute("mails"),
+            AttributeSchema {
+                ignore_case: true,
+                ..plain
+            }
+        );
+        assert_eq!(
+            schema.attribute("path"),
+            AttributeSchema {
+                ordered: true,
+                ..plain
+            }
+        );
+        assert_eq!(
+            schema.attribute("password"),
+            AttributeSchema {
+                secret: true,
+                ..plain
+            }
+        );
+        for name in ["anything", "odd", "not there"] {
+            assert_eq!(schema.attribute(name), plain);
+        }
+        assert!(schema.has("odd") && !schema.has("not there"));
+        assert_eq!(
+            AccountSchema::parse(&json!(true)).unwrap(),
+            AccountSchema::default()
+        );
+        assert_eq!(
+            AccountSchema::parse(&json!({})).unwrap(),
+            AccountSchema::default()
+        );
+    }
+
+    #[test]
+    fn a_schema_that_makes_no_sense_says_where() {
+        let too_many: serde_json::Map<String, Value> = (0..=ATTRIBUTES_MAX)
+            .map(|number| (format!("a{number}"), json!({})))
+            .collect();
+        let attribute = |key: &str, value: Value| json!({"properties": {"a\u{1b}[31m": {key: value}}});
+        for (schema, expected) in [
+            (json!([]), "account schema: the schema: must be a JSON object"),
+            (json!(false), "account schema: the schema: must be a JSON object"),
+            (
+                json!({"properties": []}),
+                "account schema: properties: must be a JSON object",
+            ),
+            (
+                json!({"properties": too_many}),
+                "account schema: properties: has 1001 attributes; at most 1000 are allowed",
+            ),
+            (
+                json!({"properties": {"": {}}}),
+                "account schema: properties.: a name must have 1 to 256 bytes",
+            ),
+            (
+                attribute("x-usher-mutability", json!("readonly")),
+                "account schema: properties.a\\u{1b}[31m.x-usher-mutability: must be \"read-only\", \"create-only\" or \"read-write\"",
+            ),
+            (
+                attribute("x-usher-case", json!(true)),
+                "account schema: properties.a\\u{1b}[31m.x-usher-case: must be \"ignore\" or \"exact\"",
+            ),
+            (
+                attribute("x-usher-secret", json!("yes")),
+                "account schema: properties.a\\u{1b}[31m.x-usher-secret: must be true or false",
+            ),
+            (
+                attribute("x-usher-ordered", json!(1)),
+                "account schema: properties.a\\u{1b}[31m.x-usher-ordered: must be true or false",
+            ),
+        ] {
+            assert_eq!(AccountSchema::parse(&schema).unwrap_err().to_string(), expected);
+        }
+        let long = json!({"properties": {"x".repeat(ATTRIBUTE_NAME_BYTES_MAX + 1): {}}});
+        assert!(
+            AccountSchema::parse(&long).unwrap_err().to_string().len() < 200,
+            "a guest's name is cut"
+        );
+    }
+
+    #[test]
+    fn values_compare_by_what_they_mean() {
+        let exact = AttributeSchema::default();
+        let ignore_case = AttributeSchema {
+            ignore_case: true,
+            ..exact
+        };
+        let ordered = AttributeSchema {
+            ordered: true,
+            ..exact
+        };
+        let cases = [
+            (exact, json!("a"), json!("a"), true),
+            (exact, json!("a"), json!("A"), false),
+            (ignore_case, json!("ÄNNE"), json!("änne"), true),
+            (ignore_case, json!(["A", "b"]), json!(["B", "a"]), true),
+            (exact, json!(["a", "b", "a"]), json!(["b", "a"]), true),
+            (ordered, json!(["a", "b"]), json!(["b", "a"]), false),
+            (ordered, json!(["a", "b"]), json!(["a", "b"]), true),
+            (exact, json!(null), json!([]), true),
+            (ordered, json!([]), json!(null), true),
+            (exact, json!(""), json!(null), false),
+            (exact, json!(1), json!(1.0), true),
+            (exact, json!(1), json!("1"), false),
+            (exact, json!(0.5), json!(0.25), false),
+            (exact, json!(["a"]), json!("a"), false),
+            (exact, json!([{"x": 1, "y": 2}]), json!([{"y": 2, "x": 1}]), true),
+            (exact, json!({"x": [1, 2]}), json!({"x": [2, 1]}), false),
+            (
+                exact,
+                json!(9_007_199_254_740_993_u64),
+                json!(9_007_199_254_740_992_u64),
+                false,
+            ),
+        ];
+        for (rules, left, right, expected) in cases {
+            assert_eq!(
+                rules.same(Some(&left), Some(&right)),
+                expected,
+                "{left} {right} {rules:?}"
+            );
+            assert_eq!(
+                rules.same(Some(&right), Some(&left)),
+                expected,
+                "{right} {left} {rules:?}"
+            );
+        }
+        assert!(exact.same(None, Some(&json!(null))));
+        assert!(!exact.same(None, Some(&json!(false))));
+    }
+
+    #[test]
+    fn a_creation_sends_what_may_be_sent() {
+        let schema = AccountSchema::parse(&json!({"properties": {
+            "id": {"x-usher-mutability": "read-only"},
+            "login": {"x-usher-mutability": "create-only"}
+        }}))
+        .unwrap();
+        let desired = json!({"id": "1", "login": "a", "title": null, "mail": "a@x"});
+        let sent = schema.creatable(desired.as_object().unwrap());
+        assert_eq!(Value::Object(sent), json!({"login": "a", "mail": "a@x"}));
+    }
+}
