@@ -5,4 +5,16 @@
 //!
 //! Never imports: sqlx, wasmtime, axum; never reads the wall clock or ad-hoc randomness.
 
+mod documents;
+mod engine;
+mod error;
+pub mod import;
+pub mod plan;
 pub mod ports;
+mod progress;
+pub mod run;
+pub mod views;
+
+pub use engine::{Engine, Ports};
+pub use error::{EngineError, TargetError};
+pub use progress::{NoProgress, Phase, Progress};

@@ -1,0 +1,127 @@
+//! The plan transaction: identities that are due get their state recorded and their operations put into the queue.
+
+use jiff::Timestamp;
+use usher_lifecycle::ids::OperationId;
+use usher_lifecycle::queue::{Queued, reconcile};
+use usher_lifecycle::targets::ApplyMode;
+use usher_store::{Context, NewOperation, Planned};
+
+use super::preview::{Thought, plan_problem};
+use super::report::PlanProblem;
+use crate::documents::ActiveTargets;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::ports::Point;
+use crate::progress::{Phase, Progress};
+
+/// Identities planned in one transaction: short enough to hold the database for about 20 ms.
+const BATCH: u32 = 256;
+/// Batches in a row in which every identity had changed meanwhile, before planning is left for the next round.
+const STALE_BATCHES_MAX: u32 = 5;
+/// Most problems kept of one round.
+const PROBLEMS_MAX: usize = 1_000;
+
+/// What one round of planning did.
+#[derive(Debug, Default)]
+pub(crate) struct PlannedDue {
+    pub(crate) planned: u64,
+    pub(crate) operations: u64,
+    pub(crate) problems: Vec<PlanProblem>,
+}
+
+impl Engine {
+    /// Plans every identity that is due: facts or accounts changed, a date has come, a document is new.
+    pub(crate) async fn plan_due(
+        &self,
+        context: &Context,
+        progress: &dyn Progress,
+    ) -> Result<PlannedDue, EngineError> {
+        let mut round = PlannedDue::default();
+        let mut stale_batches = 0;
+        loop {
+            let (policy, targets) = (self.policy().await?, self.targets().await?);
+            let versions = self.ports.store.versions().await?;
+            let now = self.ports.clock.now();
+            let rows = self.ports.store.due(now, versions, BATCH).await?;
+            if rows.is_empty() || stale_batches >= STALE_BATCHES_MAX {
+                return Ok(round);
+            }
+            let mut planned = Vec::with_capacity(rows.len());
+            for row in rows {
+                let thought = self.think(row, &policy, &targets, now);
+                let room = PROBLEMS_MAX.saturating_sub(round.problems.len());
+                round.problems.extend(
+                    thought
+                        .plan
+                        .problems
+                        .iter()
+                        .take(room)
+                        .map(|error| plan_problem(&thought, error)),
+                );
+                planned.push(self.decide(&thought, &targets, now));
+            }
+            self.ports.probes.reached(Point::BeforePlanCommit);
+            let context = Context {
+                actor: context.actor.clone(),
+                at: now,
+            };
+            let commit = self.ports.store.commit_plan(&planned, versions, &context).await?;
+            self.ports.probes.reached(Point::AfterPlanCommit);
+            stale_batches = if commit.planned == 0 { stale_batches + 1 } else { 0 };
+            round.planned += commit.planned;
+            round.operations += commit.operations;
+            progress.at(Phase::Planning, round.planned, 0);
+        }
+    }
+
+    /// What is recorded for one identity.
+    ///
+    /// Where steps have to wait for an operation whose outcome is unknown, nothing more is recorded: the end of an operation that read
+    /// back makes its identity due again.
+    fn decide(&self, thought: &Thought, targets: &ActiveTargets, now: Timestamp) -> Planned {
+        let plan = &thought.plan;
+        let mut planned = Planned {
+            reference: thought.row.reference,
+            facts_version: thought.row.facts_version,
+            state: plan.state.state,
+            state_cause: plan.state_cause.clone(),
+            next_change_at: plan.state.next_change,
+            superseded: Vec::new(),
+            operations: Vec::new(),
+        };
+        for account in &plan.accounts {
+            // What cannot be said is left exactly as it is, its queue too.
+            let (Some(_), Some(facts)) = (&account.desired, targets.facts.get(&account.slot.target)) else {
+                continue;
+            };
+            let steps = match facts.apply {
+                ApplyMode::Observe => &[],
+                ApplyMode::Manual | ApplyMode::Auto => account.steps.as_slice(),
+            };
+            let open: Vec<Queued<'_>> = thought
+                .open(&account.slot)
+                .iter()
+                .map(|operation| Queued {
+                    id: operation.id,
+                    work: &operation.work,
+                    state: operation.state,
+                    priority: operation.priority,
+                    settle: operation.settle,
+                })
+                .collect();
+            let change = reconcile(&open, steps);
+            planned.superseded.extend(change.supersede);
+            planned
+                .operations
+                .extend(change.add.into_iter().map(|step| NewOperation {
+                    id: OperationId::from_parts(now, &self.random_id()),
+                    slot: account.slot.clone(),
+                    work: step.work,
+                    priority: step.priority,
+                    due_at: now,
+                    cause: step.cause,
+                }));
+        }
+        planned
+    }
+}

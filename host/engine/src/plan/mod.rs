@@ -1,0 +1,11 @@
+//! Planning: what would be done (a preview, nothing written) and what is to be done (operations put into the queue).
+
+mod due;
+mod preview;
+mod report;
+
+pub(crate) use preview::{Thought, display_name, entitlement_of, plan_problem, plan_step, shown_diff};
+pub use report::{
+    PLAN_FILE_BYTES_MAX, PLAN_FORMAT, Plan, PlanDiff, PlanEntry, PlanFileError, PlanProblem, PlanStep,
+    PlanTotal, SavedPlan,
+};

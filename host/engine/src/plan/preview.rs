@@ -1,0 +1,283 @@
+//! The whole plan as it is now. Reads everything, writes nothing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use usher_lifecycle::account::{AccountSlot, ObservedAccount};
+use usher_lifecycle::attributes::Attributes;
+use usher_lifecycle::diff::AttributeDiff;
+use usher_lifecycle::expr::ExpressionError;
+use usher_lifecycle::ids::IdentityId;
+use usher_lifecycle::name::TargetName;
+use usher_lifecycle::operation::{OperationState, Work};
+use usher_lifecycle::plan::{AccountPlan, IdentityPlan, PlanInput, Step, plan_identity};
+use usher_lifecycle::targets::ApplyMode;
+use usher_store::{IdentityRow, OpenOperation};
+
+use super::report::{Plan, PlanDiff, PlanEntry, PlanProblem, PlanStep, PlanTotal};
+use crate::documents::{ActivePolicy, ActiveTargets};
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// Identities read at once: a few MiB.
+const PAGE: u32 = 500;
+
+/// An identity with its plan, the row taken apart.
+pub(crate) struct Thought {
+    pub(crate) row: IdentityRow,
+    /// The open operations of each account.
+    pub(crate) open: BTreeMap<AccountSlot, Vec<OpenOperation>>,
+    pub(crate) accounts: Vec<(AccountSlot, ObservedAccount)>,
+    pub(crate) plan: IdentityPlan,
+}
+
+impl Thought {
+    /// The key of the first source record, for people.
+    pub(crate) fn key(&self) -> String {
+        self.row
+            .records
+            .first()
+            .map(|record| record.key.clone())
+            .unwrap_or_default()
+    }
+
+    /// The open operations of an account.
+    pub(crate) fn open(&self, slot: &AccountSlot) -> &[OpenOperation] {
+        self.open.get(slot).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Engine {
+    /// Plans one identity. Pure but for the zone database.
+    pub(crate) fn think(
+        &self,
+        mut row: IdentityRow,
+        policy: &ActivePolicy,
+        targets: &ActiveTargets,
+        now: Timestamp,
+    ) -> Thought {
+        let mut open = BTreeMap::new();
+        let mut accounts = Vec::with_capacity(row.accounts.len());
+        for account in &mut row.accounts {
+            if !account.open.is_empty() {
+                open.insert(account.slot.clone(), std::mem::take(&mut account.open));
+            }
+            let observed = std::mem::replace(&mut account.observed, ObservedAccount::absent());
+            accounts.push((account.slot.clone(), observed));
+        }
+        let input = PlanInput {
+            records: &row.records,
+            accounts: &accounts,
+            recorded: row.state,
+        };
+        let plan = plan_identity(&input, &policy.policy, &targets.facts, &self.ports.zones, now);
+        Thought {
+            row,
+            open,
+            accounts,
+            plan,
+        }
+    }
+
+    /// The full plan at this moment. Nothing is written.
+    ///
+    /// # Errors
+    /// No policy is active, or the store fails.
+    pub async fn preview(&self) -> Result<Plan, EngineError> {
+        let (policy, targets) = (self.policy().await?, self.targets().await?);
+        let versions = self.ports.store.versions().await?;
+        let now = self.ports.clock.now();
+        let mut making = Making {
+            targets: &targets,
+            plan: empty(now, versions),
+            hasher: Sha256::new(),
+            totals: BTreeMap::new(),
+        };
+        let mut after = None;
+        loop {
+            let rows = self.ports.store.identities_page(after, PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.reference);
+            for row in rows {
+                making.add(&self.think(row, &policy, &targets, now));
+            }
+        }
+        Ok(making.finish())
+    }
+}
+
+fn empty(made_at: Timestamp, versions: usher_store::StoreVersions) -> Plan {
+    Plan {
+        made_at,
+        versions,
+        digest: String::new(),
+        identities: 0,
+        accounts: Vec::new(),
+        totals: Vec::new(),
+        problems: Vec::new(),
+    }
+}
+
+struct Making<'a> {
+    targets: &'a ActiveTargets,
+    plan: Plan,
+    hasher: Sha256,
+    totals: BTreeMap<(TargetName, &'static str), u64>,
+}
+
+impl Making<'_> {
+    fn add(&mut self, thought: &Thought) {
+        self.plan.identities += 1;
+        for problem in &thought.plan.problems {
+            self.plan.problems.push(plan_problem(thought, problem));
+        }
+        for account in &thought.plan.accounts {
+            if account.steps.is_empty() && account.notes.is_empty() {
+                continue;
+            }
+            for step in &account.steps {
+                self.hash(thought.row.id, &account.slot, step);
+                *self
+                    .totals
+                    .entry((account.slot.target.clone(), step.work.verb()))
+                    .or_default() += 1;
+            }
+            let apply = self.apply(&account.slot.target);
+            self.plan.accounts.push(entry(thought, account, apply));
+        }
+    }
+
+    fn apply(&self, target: &TargetName) -> ApplyMode {
+        self.targets
+            .facts
+            .get(target)
+            .map_or(ApplyMode::Observe, |facts| facts.apply)
+    }
+
+    fn hash(&mut self, identity: IdentityId, slot: &AccountSlot, step: &Step) {
+        self.hasher.update(identity.uuid().as_bytes());
+        self.hasher.update(slot.to_string());
+        // A step is plain data with text keys: writing it as JSON cannot fail.
+        self.hasher
+            .update(serde_json::to_vec(&step.work).unwrap_or_default());
+        self.hasher.update([0]);
+    }
+
+    fn finish(mut self) -> Plan {
+        let totals = std::mem::take(&mut self.totals);
+        self.plan.totals = totals
+            .into_iter()
+            .map(|((target, verb), operations)| {
+                let apply = self.apply(&target);
+                PlanTotal {
+                    target,
+                    verb: verb.to_owned(),
+                    operations,
+                    apply,
+                }
+            })
+            .collect();
+        self.plan.digest = self
+            .hasher
+            .finalize()
+            .iter()
+            .fold(String::new(), |mut hex, byte| {
+                // Writing into a String cannot fail.
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            });
+        self.plan
+    }
+}
+
+fn entry(thought: &Thought, account: &AccountPlan, apply: ApplyMode) -> PlanEntry {
+    let open = thought.open(&account.slot);
+    let mut notes: Vec<String> = account.notes.iter().map(ToString::to_string).collect();
+    notes.extend(
+        open.iter()
+            .filter(|operation| operation.state == OperationState::Held)
+            .map(|operation| {
+                let why = operation.message.as_deref().unwrap_or("no reason given");
+                format!("{} is held: {why}", operation.work.verb())
+            }),
+    );
+    PlanEntry {
+        identity: thought.row.id,
+        key: thought.key(),
+        name: display_name(&thought.plan.attributes),
+        identity_state: thought.plan.state.state,
+        slot: account.slot.clone(),
+        state: account.observed_state,
+        desired: account.desired.as_ref().map(|desired| desired.kind()),
+        apply,
+        steps: account.steps.iter().map(plan_step).collect(),
+        diff: account.diff.iter().map(shown_diff).collect(),
+        queued: open.len() as u64,
+        notes,
+    }
+}
+
+/// A step for people.
+pub(crate) fn plan_step(step: &Step) -> PlanStep {
+    PlanStep {
+        verb: step.work.verb().to_owned(),
+        entitlement: entitlement_of(&step.work),
+        priority: step.priority,
+        cause: step.cause.links().to_vec(),
+    }
+}
+
+/// What is granted or revoked.
+pub(crate) fn entitlement_of(work: &Work) -> Option<String> {
+    match work {
+        Work::Grant { entitlement, .. } | Work::Revoke { entitlement } => Some(entitlement.clone()),
+        Work::Create { .. }
+        | Work::Update { .. }
+        | Work::Disable
+        | Work::Enable
+        | Work::Delete
+        | Work::Read => None,
+    }
+}
+
+/// A difference for people; `null` is absent.
+pub(crate) fn shown_diff(diff: &AttributeDiff) -> PlanDiff {
+    let present = |value: &Value| (!value.is_null()).then(|| value.clone());
+    PlanDiff {
+        name: diff.name.clone(),
+        from: present(&diff.from),
+        to: present(&diff.to),
+    }
+}
+
+/// A problem with whose it is.
+pub(crate) fn plan_problem(thought: &Thought, error: &ExpressionError) -> PlanProblem {
+    PlanProblem {
+        identity: thought.row.id,
+        key: thought.key(),
+        path: error.path.clone(),
+        expression: error.expression.clone(),
+        message: error.message.clone(),
+    }
+}
+
+/// What people call a person: the usual attributes, if there are any.
+pub(crate) fn display_name(attributes: &Attributes) -> Option<String> {
+    let text = |name: &str| {
+        attributes
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    if let Some(whole) = text("displayName").or_else(|| text("name")) {
+        return Some(whole.to_owned());
+    }
+    match (text("givenName"), text("familyName")) {
+        (Some(given), Some(family)) => Some(format!("{given} {family}")),
+        (Some(one), None) | (None, Some(one)) => Some(one.to_owned()),
+        (None, None) => None,
+    }
+}

@@ -1,0 +1,339 @@
+//! One attempt: what is called, in which order, and what its answer means. Reaches the connector and nothing else.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use usher_connectors::Connector;
+use usher_lifecycle::account::{Entitlements, ObservedAccount, after_work, contradiction};
+use usher_lifecycle::connector::{
+    AccountRecord, CallError, Creation, Effect, ErrorKind, WriteContext, entitlements_of,
+};
+use usher_lifecycle::operation::Work;
+use usher_lifecycle::plan::TargetFacts;
+use usher_lifecycle::retry::{AfterError, JITTER_MAX, after_error};
+use usher_store::{ClaimedOperation, Decision, Outcome};
+
+use super::settle;
+use crate::ports::{Clock, Point, Probes, Randomness};
+
+/// A target as its workers see it.
+pub(super) struct Link {
+    pub(super) connector: Arc<dyn Connector>,
+    pub(super) creation: Creation,
+    pub(super) facts: TargetFacts,
+    pub(super) settle_ms: u32,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) randomness: Arc<dyn Randomness>,
+    pub(super) probes: Arc<dyn Probes>,
+}
+
+/// How a worker came back.
+pub(super) enum Returned {
+    /// `find` saw nothing: that must be recorded before the account is created.
+    Absent(Box<ClaimedOperation>),
+    /// The attempt is over.
+    Finished(Box<Finished>),
+}
+
+/// An attempt that is over.
+pub(super) struct Finished {
+    pub(super) operation: ClaimedOperation,
+    pub(super) outcome: Outcome,
+    /// The whole target must rest until then.
+    pub(super) pause_until: Option<Timestamp>,
+}
+
+/// What was learned in an attempt.
+pub(super) struct Learned {
+    pub(super) decision: Decision,
+    pub(super) observed: Option<ObservedAccount>,
+    pub(super) dirty: bool,
+    pub(super) message: String,
+}
+
+/// Why an attempt ended early.
+pub(super) enum Ended {
+    /// The absence of the account must be recorded first.
+    Absent,
+    /// This is what becomes of it.
+    Learned(Box<Learned>),
+    /// A call failed.
+    Failed {
+        error: CallError,
+        /// An earlier attempt's outcome is still unknown.
+        unknown: bool,
+    },
+}
+
+impl Ended {
+    pub(super) fn held(message: impl Into<String>) -> Self {
+        Self::Learned(Box::new(Learned {
+            decision: Decision::Held,
+            observed: None,
+            dirty: false,
+            message: message.into(),
+        }))
+    }
+}
+
+impl Link {
+    /// Carries out one attempt. `absence_recorded`: `find` saw nothing and that is now on record.
+    pub(super) async fn work(&self, operation: ClaimedOperation, absence_recorded: bool) -> Returned {
+        let result = match (absence_recorded, operation.settle) {
+            // What was to be settled has been: the absence was seen while settling.
+            (true, _) => self.write(&operation, &operation.observed).await,
+            (false, true) => settle::settle(self, &operation).await,
+            (false, false) => self.first(&operation).await,
+        };
+        let (learned, pause_until) = match result {
+            Ok(learned) => (learned, None),
+            Err(Ended::Absent) => return Returned::Absent(Box::new(operation)),
+            Err(Ended::Learned(learned)) => (*learned, None),
+            Err(Ended::Failed { error, unknown }) => self.failed(&operation, &error, unknown),
+        };
+        let outcome = Outcome {
+            number: operation.number,
+            attempt: operation.attempt,
+            decision: learned.decision,
+            observed: learned.observed,
+            // Planning may have put off steps until the outcome was known.
+            dirty: learned.dirty || operation.settle,
+            message: learned.message,
+        };
+        Returned::Finished(Box::new(Finished {
+            operation,
+            outcome,
+            pause_until,
+        }))
+    }
+
+    async fn first(&self, operation: &ClaimedOperation) -> Result<Learned, Ended> {
+        if let Work::Create { .. } = operation.work
+            && operation.absence_seen_at.is_none()
+            && matches!(self.creation, Creation::UniqueKey(_) | Creation::ClientId(_))
+        {
+            let found = settle::find(self, operation)
+                .await
+                .map_err(|error| error.into_ended(false))?;
+            let Some(there) = found.first() else {
+                return Err(Ended::Absent);
+            };
+            return Err(Ended::held(format!(
+                "conflict: account {} already has what the new account would have; link it, or change what makes it unique",
+                there.id
+            )));
+        }
+        self.write(operation, &operation.observed).await
+    }
+
+    /// The write itself (or the read that was planned).
+    pub(super) async fn write(
+        &self,
+        operation: &ClaimedOperation,
+        observed: &ObservedAccount,
+    ) -> Result<Learned, Ended> {
+        if operation.work == Work::Read {
+            return self.read(operation).await;
+        }
+        self.probes.reached(Point::BeforeCall);
+        let answer = self.call(operation, observed).await;
+        self.probes.reached(Point::AfterCall);
+        let answer = answer?;
+        if let Some(reason) = answer
+            .as_ref()
+            .and_then(|record| contradiction(&operation.work, record))
+        {
+            let error = CallError {
+                kind: ErrorKind::Other("contradiction".to_owned()),
+                effect: Effect::Unknown,
+                retry_after_ms: None,
+                existing_id: None,
+                message: reason.to_owned(),
+            };
+            return Err(Ended::Failed { error, unknown: true });
+        }
+        let after = after_work(observed, &operation.work, answer.as_ref());
+        let dirty = differs(&operation.work, observed, &after, self);
+        let message = format!("{} done", operation.work.verb());
+        Ok(Learned {
+            decision: Decision::Done,
+            observed: Some(after),
+            dirty,
+            message,
+        })
+    }
+
+    async fn call(
+        &self,
+        operation: &ClaimedOperation,
+        observed: &ObservedAccount,
+    ) -> Result<Option<AccountRecord>, Ended> {
+        let connector = &self.connector;
+        let write = WriteContext {
+            intent_id: operation.id.to_string(),
+            attempt: operation.attempt,
+            reason: operation.cause.to_string(),
+        };
+        if let Work::Create { attributes } = &operation.work {
+            return connector
+                .create(&write, attributes)
+                .await
+                .map(Some)
+                .map_err(call_failed);
+        }
+        let id = linked(observed)?;
+        let answer = match &operation.work {
+            Work::Update { changes, desired } => connector
+                .update(&write, id, changes, desired, observed.version.as_deref())
+                .await
+                .map(Some),
+            Work::Disable => connector.disable(&write, id).await.map(Some),
+            Work::Enable => connector.enable(&write, id).await.map(Some),
+            Work::Delete => connector.delete(&write, id).await.map(|()| None),
+            Work::Grant {
+                entitlement,
+                parameters,
+            } => connector
+                .grant(&write, id, entitlement, parameters)
+                .await
+                .map(|()| None),
+            Work::Revoke { entitlement } => connector.revoke(&write, id, entitlement).await.map(|()| None),
+            Work::Create { .. } | Work::Read => Ok(None),
+        };
+        answer.map_err(call_failed)
+    }
+
+    async fn read(&self, operation: &ClaimedOperation) -> Result<Learned, Ended> {
+        let (record, held) = self
+            .look(linked(&operation.observed)?)
+            .await
+            .map_err(call_failed)?;
+        let mut after = after_work(&operation.observed, &Work::Read, record.as_ref());
+        if let (Some(_), Some(held)) = (&record, held) {
+            after.entitlements = held;
+        }
+        let message = match record {
+            Some(_) => "read".to_owned(),
+            None => "read: the account is gone".to_owned(),
+        };
+        Ok(Learned {
+            decision: Decision::Done,
+            observed: Some(after),
+            dirty: true,
+            message,
+        })
+    }
+
+    /// Reads an account and what it holds, where the target has entitlements.
+    pub(super) async fn look(
+        &self,
+        id: &str,
+    ) -> Result<(Option<AccountRecord>, Option<Entitlements>), CallError> {
+        let record = self.connector.get(id).await?;
+        let held = if record.is_some() {
+            self.held(id).await?
+        } else {
+            None
+        };
+        Ok((record, held))
+    }
+
+    /// What an account holds; `None` where the target has no entitlements.
+    pub(super) async fn held(&self, id: &str) -> Result<Option<Entitlements>, CallError> {
+        if !self.facts.capabilities.entitlements {
+            return Ok(None);
+        }
+        Ok(Some(entitlements_of(self.connector.held(id).await?)))
+    }
+
+    /// What becomes of an attempt whose call failed. `unknown`: whatever this error has done, an earlier outcome is not known.
+    fn failed(
+        &self,
+        operation: &ClaimedOperation,
+        error: &CallError,
+        unknown: bool,
+    ) -> (Learned, Option<Timestamp>) {
+        let now = self.clock.now();
+        let at = |ms: u64| later(now, ms);
+        let learned = |decision, dirty, message| Learned {
+            decision,
+            observed: None,
+            dirty,
+            message,
+        };
+        match after_error(error, &operation.work, operation.attempt, self.jitter()) {
+            AfterError::RetryAfter { ms, settle } => {
+                let counts = error.kind != ErrorKind::Busy;
+                let decision = Decision::Retry {
+                    at: at(ms),
+                    settle: settle || unknown,
+                    counts,
+                };
+                (learned(decision, false, error.to_string()), None)
+            }
+            AfterError::PauseTarget { ms, settle } => {
+                let decision = Decision::Retry {
+                    at: at(ms),
+                    settle: settle || unknown,
+                    counts: false,
+                };
+                (learned(decision, false, error.to_string()), Some(at(ms)))
+            }
+            AfterError::Hold(reason) => (learned(Decision::Held, false, reason), None),
+            AfterError::GiveUp(reason) => (learned(Decision::Failed, true, reason), None),
+        }
+    }
+
+    fn jitter(&self) -> u32 {
+        let mut bytes = [0; 4];
+        self.randomness.fill(&mut bytes);
+        u32::from_le_bytes(bytes) % (JITTER_MAX + 1)
+    }
+}
+
+fn call_failed(error: CallError) -> Ended {
+    Ended::Failed {
+        error,
+        unknown: false,
+    }
+}
+
+/// The target's id of the account.
+pub(super) fn linked(observed: &ObservedAccount) -> Result<&str, Ended> {
+    observed
+        .external_id
+        .as_deref()
+        .ok_or_else(|| Ended::held("the account is not linked: its id in the target is not known"))
+}
+
+/// A moment so many milliseconds later; the end of time when there is none.
+pub(super) fn later(now: Timestamp, ms: u64) -> Timestamp {
+    let wait = SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether the target answered something else than what the write should have led to: then the person is planned again.
+fn differs(work: &Work, before: &ObservedAccount, after: &ObservedAccount, link: &Link) -> bool {
+    use usher_lifecycle::account::AccountState::Enabled;
+    let expected = match work {
+        Work::Create { attributes } => attributes,
+        Work::Update { desired, .. } => desired,
+        Work::Disable | Work::Enable => &before.attributes,
+        Work::Delete | Work::Grant { .. } | Work::Revoke { .. } | Work::Read => return false,
+    };
+    let same = |(name, value): (&String, &serde_json::Value)| {
+        let rules = link.facts.schema.attribute(name);
+        rules.secret || rules.same(Some(value), after.attributes.get(name))
+    };
+    let state_is_other = match work {
+        Work::Create { .. } => after.state != Enabled,
+        Work::Update { .. } => after.state != before.state,
+        Work::Disable
+        | Work::Enable
+        | Work::Delete
+        | Work::Grant { .. }
+        | Work::Revoke { .. }
+        | Work::Read => false,
+    };
+    state_is_other || !expected.iter().all(same)
+}

@@ -1,0 +1,11 @@
+//! What people ask: who is this person, why this account, how is everything.
+
+mod identity;
+mod model;
+mod status;
+mod why;
+
+pub use model::{
+    AccountView, DocumentVersion, HeldView, IdentityView, OperationView, RecordView, RoleView, StatusView,
+    TargetStatus, TimelineEntry, WhyRole, WhyView,
+};
