@@ -1,6 +1,11 @@
 //! Errors of the policy and targets documents: every one says where it is.
 
+pub(crate) mod hint;
+pub(crate) mod reader;
+
 use std::fmt;
+
+pub use reader::{DOCUMENT_BYTES_MAX, MISTAKES_MAX};
 
 /// One mistake in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +26,11 @@ pub struct DocumentError {
 
 impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}: {}", self.file, self.line, self.column, self.path, self.message)?;
+        write!(
+            f,
+            "{}:{}:{}: {}: {}",
+            self.file, self.line, self.column, self.path, self.message
+        )?;
         if let Some(expression) = &self.expression {
             write!(f, "\n    {expression}")?;
         }

@@ -1,9 +1,79 @@
-//! Rules and mappings: CEL expressions, compiled once, evaluated for many people. The only importer of `cel`.
+//! Rules and mappings: expressions in CEL (Common Expression Language), compiled once, evaluated for many people. The only
+//! importer of `cel`, which checks nothing when it compiles and has no limits of its own; this module gives it both.
+//!
+//! Variables are `identity` (the declared attributes of the person; an absent one must be asked for with `has(identity.x)` or
+//! `identity.?x`) and `state` (their lifecycle state as text). Functions are those of CEL with its strings, lists and math
+//! libraries, and our own `ascii(text)` and `fold(text)`.
+//!
+//! # What bounds an evaluation
+//! - the source: at most [`SOURCE_BYTES_MAX`], counted before anything parses it;
+//! - the syntax tree: at most [`NODES_MAX`] nodes, so that recursion over it fits any stack, and at most [`NESTED_LOOPS_MAX`]
+//!   loops inside each other;
+//! - the functions: only those listed in `functions.rs`;
+//! - the attributes: at most [`TEXT_BYTES_MAX`] per text, [`LIST_ITEMS_MAX`] and [`LIST_BYTES_MAX`] per list; a larger one that the
+//!   expression reads is an error for that person;
+//! - from all of these an upper bound of the steps and of the largest value is worked out when the document is loaded
+//!   (`bounds.rs`); beyond [`STEPS_MAX`] or [`VALUE_BYTES_MAX`] the expression is refused. So no attribute value, whoever chose
+//!   it, makes an accepted expression run away.
+//!
+//! Parsing recurses before anything can be counted, so compiling (and the first evaluation) runs on a thread of its own with a
+//! large stack: the one place in this crate that starts a thread, because an overflow would end the process.
 
+mod bounds;
+mod compile;
+mod functions;
+mod names;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cel::common::types::CelBool;
+use cel::common::value::Val;
+use cel::{Context, ExecutionError, Program, Value as CelValue};
 use serde_json::Value;
 
 use crate::attributes::Attributes;
 use crate::state::IdentityState;
+
+pub use compile::Mistake;
+use values::{Variables, oversize, to_json};
+
+/// Most bytes of an expression: left-recursive chains overflow a 2 MiB stack from about 2,600.
+pub const SOURCE_BYTES_MAX: usize = 2_048;
+/// Most nodes of the syntax tree: ten times what the longest sensible mapping has, and shallow enough for any stack.
+pub const NODES_MAX: usize = 300;
+/// Most loops (`all`, `exists`, `map`, `filter`…) inside each other: a third would make 1,000³ steps of three lists.
+pub const NESTED_LOOPS_MAX: usize = 2;
+/// Most steps an evaluation may take in the worst case: about two seconds.
+pub const STEPS_MAX: u64 = 10_000_000;
+/// Most bytes a value may reach in the worst case: far above any attribute, small beside a host's memory.
+pub const VALUE_BYTES_MAX: u64 = 16 * 1_048_576;
+/// Most bytes of a text attribute that an expression reads: a page of text.
+pub const TEXT_BYTES_MAX: usize = 4_096;
+/// Most elements of a list attribute that an expression reads.
+pub const LIST_ITEMS_MAX: usize = 1_000;
+/// Most bytes of a list attribute that an expression reads.
+pub const LIST_BYTES_MAX: usize = 65_536;
+
+/// What kind of value a declared attribute has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributeKind {
+    /// Text.
+    Text,
+    /// An ISO date, as text.
+    Date,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// A list of texts.
+    List,
+}
+
+/// The attributes expressions may read.
+pub type Declared = BTreeMap<String, AttributeKind>;
 
 /// An expression that could not be evaluated for a person (or a date that could not be read).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,45 +89,186 @@ pub struct ExpressionError {
 
 /// A boolean expression: who has a role.
 #[derive(Clone, Debug)]
-pub struct Rule(());
-
-impl Rule {
-    /// Whether it holds.
-    ///
-    /// # Errors
-    /// It cannot be evaluated, or is not a boolean.
-    pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, ExpressionError> {
-        let _ = (self.0, scope);
-        Ok(false)
-    }
-}
+pub struct Rule(Arc<Compiled>);
 
 /// An expression that makes an attribute.
 #[derive(Clone, Debug)]
-pub struct Mapper(());
+pub struct Mapper(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    path: String,
+    source: String,
+    program: Program,
+    /// The attributes it reads.
+    reads: BTreeSet<String>,
+}
+
+/// What the result must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Truth,
+    Attribute,
+}
+
+impl Rule {
+    /// Compiles a rule. `path` names it in errors.
+    ///
+    /// # Errors
+    /// Every mistake found: syntax, unknown names, limits, a result that is not a truth.
+    pub fn compile(path: &str, source: &str, declared: &Declared) -> Result<Self, Vec<Mistake>> {
+        compile::compile(path, source, declared, Wanted::Truth).map(|compiled| Self(Arc::new(compiled)))
+    }
+
+    /// The expression as written.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// The attributes of the person it reads, in order.
+    pub fn reads(&self) -> impl Iterator<Item = &str> {
+        self.0.reads.iter().map(String::as_str)
+    }
+
+    /// Whether it holds.
+    ///
+    /// # Errors
+    /// It cannot be evaluated, or is not a truth.
+    pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, ExpressionError> {
+        self.0.evaluate(scope, truth)
+    }
+}
 
 impl Mapper {
-    /// Its value.
+    /// Compiles a mapping. `path` names it in errors.
+    ///
+    /// # Errors
+    /// Every mistake found: syntax, unknown names, limits, a result that is no attribute value.
+    pub fn compile(path: &str, source: &str, declared: &Declared) -> Result<Self, Vec<Mistake>> {
+        compile::compile(path, source, declared, Wanted::Attribute).map(|compiled| Self(Arc::new(compiled)))
+    }
+
+    /// The expression as written.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// Its value; `null` means the attribute is absent.
     ///
     /// # Errors
     /// It cannot be evaluated.
     pub fn value(&self, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
-        let _ = (self.0, scope);
-        Ok(Value::Null)
+        self.0.evaluate(scope, to_json)
     }
 }
 
-/// The variables of one person.
+/// The variables of one person. Made once, used for all their rules and mappings.
 #[derive(Debug)]
 pub struct Scope<'a> {
     attributes: &'a Attributes,
-    state: IdentityState,
+    variables: Variables<'a>,
 }
 
 impl<'a> Scope<'a> {
     /// The variables of a person.
     pub fn new(attributes: &'a Attributes, state: IdentityState) -> Self {
-        let _ = (attributes, state);
-        Self { attributes, state }
+        Self {
+            attributes,
+            variables: Variables::new(attributes, state),
+        }
+    }
+}
+
+impl Compiled {
+    fn evaluate<T>(
+        &self,
+        scope: &Scope<'_>,
+        read: fn(&dyn Val) -> Result<T, String>,
+    ) -> Result<T, ExpressionError> {
+        let too_large = self.reads.iter().find_map(|name| {
+            scope
+                .attributes
+                .get(name)
+                .and_then(oversize)
+                .map(|why| format!("`identity.{name}` {why}"))
+        });
+        let result = match too_large {
+            Some(message) => Err(message),
+            None => self.run(&scope.variables, read),
+        };
+        result.map_err(|message| ExpressionError {
+            path: self.path.clone(),
+            expression: self.source.clone(),
+            message,
+        })
+    }
+
+    /// Evaluates the program. The message holds no value of the person.
+    fn run<T>(
+        &self,
+        variables: &Variables<'_>,
+        read: fn(&dyn Val) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let environment = functions::ENVIRONMENT.as_ref().map_err(ToString::to_string)?;
+        let mut context = Context::with_env(Arc::clone(environment));
+        context.set_variable_resolver(variables);
+        // A defect of the library must not end the host: this person gets a problem, everybody else goes on.
+        catch_unwind(AssertUnwindSafe(|| {
+            let evaluated = CelValue::resolve_val(self.program.expression(), &context);
+            let value = evaluated.map_err(|error| explain(&error, &self.reads))?;
+            read(value.as_ref())
+        }))
+        .unwrap_or_else(|_| Err("the expression library failed; please report the expression".to_owned()))
+    }
+}
+
+fn truth(value: &dyn Val) -> Result<bool, String> {
+    value
+        .downcast_ref::<CelBool>()
+        .map(|truth| *truth.inner())
+        .ok_or_else(|| {
+            format!(
+                "a rule must be true or false; this one gives a value of type {}",
+                values::type_name(value)
+            )
+        })
+}
+
+/// An error of the library in our words, without the values it quotes.
+fn explain(error: &ExecutionError, reads: &BTreeSet<String>) -> String {
+    match error {
+        ExecutionError::NoSuchKey(name) if reads.contains(name.as_str()) => {
+            format!("`{name}` is absent for this person; ask with has(identity.{name}) or identity.?{name}")
+        }
+        // The key of another map may be a person's value.
+        ExecutionError::NoSuchKey(_) => "a map has no such key".to_owned(),
+        ExecutionError::NoSuchOverload(overload) => overload.to_string(),
+        ExecutionError::UndeclaredReference(name) => format!("`{name}` is not known"),
+        ExecutionError::UnexpectedType { got, want } => {
+            format!("a value of type {got} is used where {want} is needed")
+        }
+        ExecutionError::InvalidArgumentCount { expected, actual } => {
+            format!("a function is called with {actual} arguments, it takes {expected}")
+        }
+        ExecutionError::FunctionError { function, .. } => format!("{function}() cannot take this value"),
+        ExecutionError::IndexOutOfBounds(_) => "an index is beyond the end of its list".to_owned(),
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            "division by zero".to_owned()
+        }
+        ExecutionError::Overflow(..) => "a number is too large".to_owned(),
+        ExecutionError::ValuesNotComparable(left, right) => {
+            format!("{} cannot be compared with {}", left.type_of(), right.type_of())
+        }
+        ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
+            format!(
+                "{operator} does not work on {} and {}",
+                left.type_of(),
+                right.type_of()
+            )
+        }
+        ExecutionError::DuplicateKey(_) => "a map names a key twice".to_owned(),
+        ExecutionError::UnsupportedKeyType(key) => format!("{} cannot be a key of a map", key.type_of()),
+        // The rest cannot come from the functions allowed, or says nothing more to a person.
+        _ => "the expression cannot be evaluated for this person".to_owned(),
     }
 }

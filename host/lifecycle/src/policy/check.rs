@@ -2,7 +2,8 @@
 
 use super::Policy;
 use crate::account::AccountSlot;
-use crate::document::DocumentErrors;
+use crate::document::hint::did_you_mean;
+use crate::document::{DocumentError, DocumentErrors};
 use crate::targets::Targets;
 
 /// Finds what the policy asks of targets that cannot be: a target that is not there, an account given without a mapping.
@@ -11,8 +12,60 @@ use crate::targets::Targets;
 /// # Errors
 /// Every mistake found, in the order of their lines.
 pub fn check_against(policy: &Policy, file: &str, targets: &Targets) -> Result<(), DocumentErrors> {
-    let _ = (policy, file, targets);
-    Ok(())
+    let names: Vec<String> = targets.targets.keys().map(ToString::to_string).collect();
+    let mut errors = Vec::new();
+    let mut mistake = |path: String, message: String| {
+        let place = policy.positions.get(&path);
+        errors.push(DocumentError {
+            file: file.to_owned(),
+            line: place.map_or(0, |place| place.line),
+            column: place.map_or(0, |place| place.column),
+            path,
+            expression: None,
+            message,
+        });
+    };
+    let unknown = |slot: &AccountSlot| {
+        let hint = did_you_mean(slot.target.as_str(), names.iter());
+        (!targets.targets.contains_key(&slot.target)).then(|| {
+            format!(
+                "there is no target `{}` in the targets document{hint}",
+                slot.target
+            )
+        })
+    };
+    for role in &policy.roles {
+        for (index, slot) in role.accounts.iter().enumerate() {
+            let path = format!("roles.{}.accounts[{index}]", role.name);
+            if let Some(message) = unknown(slot) {
+                mistake(path, message);
+            } else if !policy.mappings.contains_key(slot) {
+                mistake(
+                    path,
+                    format!(
+                        "the role gives an account in `{slot}`, but there is no [mappings.{}]",
+                        key(slot)
+                    ),
+                );
+            }
+        }
+        for slot in role.entitlements.keys() {
+            if let Some(message) = unknown(slot) {
+                mistake(format!("roles.{}.entitlements.{slot}", role.name), message);
+            }
+        }
+    }
+    for slot in policy.mappings.keys() {
+        if let Some(message) = unknown(slot) {
+            mistake(format!("mappings.{slot}"), message);
+        }
+    }
+    errors.sort_by_key(|error| (error.line, error.column));
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(DocumentErrors(errors))
+    }
 }
 
 /// Mappings whose account no role gives: not wrong, but probably not meant.
@@ -22,4 +75,14 @@ pub fn unused_mappings(policy: &Policy) -> Vec<&AccountSlot> {
         .keys()
         .filter(|slot| !policy.roles.iter().any(|role| role.accounts.contains(slot)))
         .collect()
+}
+
+/// A slot as a key in TOML: quoted when it has a slash.
+fn key(slot: &AccountSlot) -> String {
+    let text = slot.to_string();
+    if text.contains('/') {
+        format!("\"{text}\"")
+    } else {
+        text
+    }
 }

@@ -10,8 +10,8 @@ use crate::facts::SourceRecord;
 
 impl Policy {
     /// The attributes of a person: of several source records the one whose source comes first in the document has authority,
-    /// attribute by attribute. A record that is absent from its source still speaks where no present one does, so that a
-    /// leaver keeps a name. Records of sources the policy does not know are left out.
+    /// attribute by attribute. A record that is absent from its source counts only when all are: a leaver keeps a name, but
+    /// what a source no longer says gives nobody a role.
     pub fn merge(&self, records: &[SourceRecord]) -> Attributes {
         let mut merged = Attributes::new();
         for record in self.by_authority(records) {
@@ -24,18 +24,23 @@ impl Policy {
         merged
     }
 
-    /// Records of known sources: present before absent, then by authority, then by key (so that the answer never depends on the
-    /// order they came in).
+    /// The records that count: of sources in the policy, and only the present ones if there are any. In the order of authority,
+    /// then of the key, so that the answer never depends on the order they came in.
     pub(super) fn by_authority<'r>(&self, records: &'r [SourceRecord]) -> Vec<&'r SourceRecord> {
-        let rank = |record: &SourceRecord| self.sources.iter().position(|source| source.name == record.source);
-        let mut known: Vec<(usize, &SourceRecord)> =
-            records.iter().filter_map(|record| rank(record).map(|rank| (rank, record))).collect();
+        let rank = |record: &SourceRecord| {
+            self.sources
+                .iter()
+                .position(|source| source.name == record.source)
+        };
+        let mut known: Vec<(usize, &SourceRecord)> = records
+            .iter()
+            .filter_map(|record| rank(record).map(|rank| (rank, record)))
+            .collect();
+        if known.iter().any(|(_, record)| record.absent_since.is_none()) {
+            known.retain(|(_, record)| record.absent_since.is_none());
+        }
         known.sort_by(|(left_rank, left), (right_rank, right)| {
-            (left.absent_since.is_some(), *left_rank, &left.key).cmp(&(
-                right.absent_since.is_some(),
-                *right_rank,
-                &right.key,
-            ))
+            (left_rank, &left.key).cmp(&(right_rank, &right.key))
         });
         known.into_iter().map(|(_, record)| record).collect()
     }

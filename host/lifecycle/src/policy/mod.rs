@@ -4,23 +4,27 @@
 //! [`parse`] reads it and reports every mistake at once; what it returns is ready to evaluate. [`check_against`] then compares
 //! it with the targets document.
 
+mod check;
+mod employment;
 mod evaluate;
 mod parse;
+mod source;
 
 use std::collections::BTreeMap;
 
 use crate::account::AccountSlot;
 use crate::attributes::Attributes;
+use crate::document::reader::Place;
 use crate::expr::{Mapper, Rule};
 use crate::name::{RoleName, SourceName};
 use crate::state::IdentityState;
 
 pub use crate::expr::ExpressionError;
 pub use check::{check_against, unused_mappings};
-pub use parse::parse;
-
-mod check;
-mod employment;
+pub use parse::{
+    EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, ROLES_MAX, parse,
+};
+pub use source::{ABSENT_SNAPSHOTS_MAX, COLUMNS_MAX, SEPARATOR_CHARS_MAX, SOURCES_MAX};
 
 /// The policy, checked and compiled.
 #[derive(Clone, Debug)]
@@ -37,7 +41,12 @@ pub struct Policy {
     pub roles: Vec<Role>,
     /// What accounts look like.
     pub mappings: BTreeMap<AccountSlot, Mapping>,
+    /// Where the items are that name targets, for [`check_against`].
+    positions: Positions,
 }
+
+/// Path of an item → where it is in the document.
+type Positions = BTreeMap<String, Place>;
 
 /// What happens to an account that no role gives any more while the person is active.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The targets document: which systems are connected, through which connector, with which settings, grants and limits.
 
+mod grants;
 mod parse;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,8 @@ use serde_json::Value;
 
 use crate::name::{Name, TargetName};
 
-pub use parse::parse;
+pub use grants::ENDPOINTS_MAX;
+pub use parse::{LIMITS_MAX, TARGETS_MAX, parse};
 
 /// All targets, by name.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,13 +1,313 @@
 //! Reads the targets document.
 
-use super::Targets;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::grants::read_grants;
+use super::{ApplyMode, ConnectorReference, HttpAuth, Limits, SecretReference, Target, Targets};
 use crate::document::DocumentErrors;
+use crate::document::reader::{Item, Reader, Table};
+use crate::name::{Name, TargetName};
+use crate::policy::LABEL_CHARS_MAX;
+
+/// Most targets of a document.
+pub const TARGETS_MAX: usize = 1_000;
+/// The largest limits that may be set: a call that needs more is a job, not a call.
+pub const LIMITS_MAX: Limits = Limits {
+    cpu_ms: 60_000,
+    wall_ms: 600_000,
+    memory_mib: 1_024,
+    requests: 10_000,
+    response_kib: 65_536,
+    concurrency: 256,
+    settle_ms: 600_000,
+};
+/// Headers that belong to the transport; setting one could smuggle a second request or name another host.
+const TRANSPORT_HEADERS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// Reads a targets document. `file` is the name shown in errors.
 ///
 /// # Errors
 /// Every mistake found, in the order of their lines.
 pub fn parse(file: &str, text: &str) -> Result<Targets, DocumentErrors> {
-    let _ = (file, text);
-    Err(DocumentErrors(Vec::new()))
+    Reader::read(file, text, |root| {
+        let item = root.need("targets", "begin with [targets.app]")?;
+        read_targets(&item)
+    })
+}
+
+fn read_targets(item: &Item<'_, '_>) -> Option<Targets> {
+    let entries = item.table()?.entries();
+    if entries.len() > TARGETS_MAX {
+        item.mistake(format!("more than {TARGETS_MAX} targets"));
+        return None;
+    }
+    let mut targets = BTreeMap::new();
+    let mut whole = true;
+    for (name, item) in entries {
+        let name = match name.parse::<TargetName>() {
+            Ok(name) => Some(name),
+            Err(error) => {
+                item.mistake_of_key(error.to_string());
+                None
+            }
+        };
+        match item.table().and_then(|table| read_target(&table, name?)) {
+            Some(target) => drop(targets.insert(target.name.clone(), target)),
+            None => whole = false,
+        }
+    }
+    whole.then_some(Targets { targets })
+}
+
+fn read_target(table: &Table<'_, '_>, name: TargetName) -> Option<Target> {
+    let connector = table
+        .need("connector", "which connector serves it, like connector = \"sql\"")
+        .and_then(|item| read_connector(&item));
+    let apply = optional(table.take("apply"), ApplyMode::Observe, |item| {
+        item.choice(&[
+            ("observe", ApplyMode::Observe),
+            ("manual", ApplyMode::Manual),
+            ("auto", ApplyMode::Auto),
+        ])
+    });
+    let settings = optional(table.take("settings"), Value::Object(Map::new()), |item| {
+        item.table()?;
+        item.json()
+    });
+    let grants = optional(table.take("grants"), Default::default(), |item| {
+        read_grants(&item)
+    });
+    let auth_item = table.take("http-auth");
+    let mut http_auth = optional(auth_item.as_ref(), None, |item| read_http_auth(item).map(Some));
+    if let (Some(grants), Some(item)) = (&grants, &auth_item)
+        && grants.http.is_empty()
+    {
+        item.mistake_of_key(
+            "authenticates HTTP requests, but no HTTP endpoint is granted: add [[….grants.http]]",
+        );
+        http_auth = None;
+    }
+    let limits = optional(table.take("limits"), Limits::default(), |item| read_limits(&item));
+    table.finish();
+    Some(Target {
+        name,
+        connector: connector?,
+        apply: apply?,
+        settings: settings?,
+        grants: grants?,
+        http_auth: http_auth?,
+        limits: limits?,
+    })
+}
+
+/// The value of an item that may be missing: the default then, nothing when it is wrong.
+fn optional<I, T>(item: Option<I>, default: T, read: impl FnOnce(I) -> Option<T>) -> Option<T> {
+    item.map_or(Some(default), read)
+}
+
+fn read_connector(item: &Item<'_, '_>) -> Option<ConnectorReference> {
+    let text = item.text()?;
+    if let Some(digest) = text.strip_prefix("sha256:") {
+        let right = digest.len() == 64
+            && digest
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if !right {
+            item.mistake("after sha256: come 64 digits from 0 to 9 and a to f");
+        }
+        return right.then(|| ConnectorReference::Digest(digest.to_owned()));
+    }
+    let (name, version) = match text.split_once('@') {
+        Some((name, version)) => (name, Some(version)),
+        None => (text, None),
+    };
+    if version.is_some_and(|version| !is_version(version)) {
+        item.mistake("after @ comes a version of three numbers, like \"sql@0.1.0\"");
+        return None;
+    }
+    match name.parse::<Name>() {
+        Ok(name) => Some(ConnectorReference::Name {
+            name,
+            version: version.map(ToOwned::to_owned),
+        }),
+        Err(error) => {
+            item.mistake(format!(
+                "must be \"name\", \"name@version\" or \"sha256:…\": {error}"
+            ));
+            None
+        }
+    }
+}
+
+/// Three numbers, and perhaps a pre-release or build after them; what exactly it names is asked when it is resolved.
+fn is_version(text: &str) -> bool {
+    let (numbers, rest) = text.split_at(text.find(['-', '+']).unwrap_or(text.len()));
+    let parts: Vec<&str> = numbers.split('.').collect();
+    let number = |part: &&str| {
+        !part.is_empty()
+            && part.len() <= 9
+            && part.bytes().all(|b| b.is_ascii_digit())
+            && (*part == "0" || !part.starts_with('0'))
+    };
+    parts.len() == 3
+        && parts.iter().all(number)
+        && rest.len() != 1
+        && text.len() <= LABEL_CHARS_MAX
+        && rest
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
+}
+
+fn read_http_auth(item: &Item<'_, '_>) -> Option<HttpAuth> {
+    let table = item.table()?;
+    let bearer = table.take("bearer");
+    let basic = table.take("basic");
+    let header = table.take("header");
+    let auth = match (bearer, basic, header) {
+        (Some(item), None, None) => read_secret(&item).map(HttpAuth::Bearer),
+        (None, Some(item), None) => read_basic(&item),
+        (None, None, Some(item)) => read_header(&item),
+        (_, _, _) => {
+            table.mistake("must have exactly one of `bearer`, `basic` and `header`");
+            None
+        }
+    };
+    table.finish();
+    auth
+}
+
+fn read_basic(item: &Item<'_, '_>) -> Option<HttpAuth> {
+    let table = item.table()?;
+    let username = table.need("username", "the user name").and_then(|item| {
+        let text = item.label(LABEL_CHARS_MAX)?;
+        if text.contains(':') {
+            item.mistake("a user name must not contain a colon");
+            return None;
+        }
+        Some(text.to_owned())
+    });
+    let password = table
+        .need(
+            "password",
+            "where the password is, like password = { env = \"APP_PASSWORD\" }",
+        )
+        .and_then(|item| read_secret(&item));
+    table.finish();
+    Some(HttpAuth::Basic {
+        username: username?,
+        password: password?,
+    })
+}
+
+fn read_header(item: &Item<'_, '_>) -> Option<HttpAuth> {
+    let table = item.table()?;
+    let name = table.need("name", "the header's name").and_then(|item| {
+        let text = item.label(LABEL_CHARS_MAX)?;
+        let lower = text.to_ascii_lowercase();
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        {
+            item.mistake("the name of a header has letters, digits, - and _");
+            None
+        } else if TRANSPORT_HEADERS.contains(&lower.as_str()) {
+            item.mistake(format!("`{lower}` belongs to the connection and cannot be set"));
+            None
+        } else {
+            Some(text.to_owned())
+        }
+    });
+    let value = table
+        .need("value", "where the value is, like value = { env = \"API_KEY\" }")
+        .and_then(|item| read_secret(&item));
+    table.finish();
+    Some(HttpAuth::Header {
+        name: name?,
+        value: value?,
+    })
+}
+
+/// Where a secret is. What is written instead of a reference is never shown: it may be the secret.
+fn read_secret(item: &Item<'_, '_>) -> Option<SecretReference> {
+    let table = item.table_as(
+        "a reference, { env = \"NAME\" } or { file = \"/path\" }: a secret is never written here",
+    )?;
+    let secret = match (table.take("env"), table.take("file")) {
+        (Some(item), None) => read_variable(&item).map(SecretReference::Env),
+        (None, Some(item)) => read_absolute_path(&item).map(SecretReference::File),
+        (_, _) => {
+            table.mistake("must have exactly one of `env` and `file`");
+            None
+        }
+    };
+    table.finish();
+    secret
+}
+
+fn read_variable(item: &Item<'_, '_>) -> Option<String> {
+    let text = item.label(LABEL_CHARS_MAX)?;
+    let right = !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !right {
+        item.mistake("must be the name of an environment variable: letters, digits and _");
+    }
+    right.then(|| text.to_owned())
+}
+
+/// An absolute path without detours, as it is: no file is looked at here.
+pub(super) fn read_absolute_path(item: &Item<'_, '_>) -> Option<String> {
+    let text = item.label(4_096)?;
+    let path = std::path::Path::new(text);
+    let detour = path
+        .components()
+        .any(|part| matches!(part, std::path::Component::ParentDir));
+    if !path.is_absolute() || detour {
+        item.mistake("must be an absolute path without `..`");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn read_limits(item: &Item<'_, '_>) -> Option<Limits> {
+    let table = item.table()?;
+    let default = Limits::default();
+    let limit =
+        |key: &str, default: u32, most: u32| optional(table.take(key), default, |item| item.number(1..=most));
+    let cpu_ms = limit("cpu-ms", default.cpu_ms, LIMITS_MAX.cpu_ms);
+    let wall_ms = limit("wall-ms", default.wall_ms, LIMITS_MAX.wall_ms);
+    let memory_mib = limit("memory-mib", default.memory_mib, LIMITS_MAX.memory_mib);
+    let requests = limit("requests", default.requests, LIMITS_MAX.requests);
+    let response_kib = limit("response-kib", default.response_kib, LIMITS_MAX.response_kib);
+    let concurrency = limit("concurrency", default.concurrency, LIMITS_MAX.concurrency);
+    let settle_ms = limit("settle-ms", default.settle_ms, LIMITS_MAX.settle_ms);
+    table.finish();
+    if let (Some(cpu_ms), Some(wall_ms)) = (cpu_ms, wall_ms)
+        && cpu_ms > wall_ms
+    {
+        table.mistake(format!(
+            "cpu-ms ({cpu_ms}) cannot be more than wall-ms ({wall_ms})"
+        ));
+        return None;
+    }
+    Some(Limits {
+        cpu_ms: cpu_ms?,
+        wall_ms: wall_ms?,
+        memory_mib: memory_mib?,
+        requests: requests?,
+        response_kib: response_kib?,
+        concurrency: concurrency?,
+        settle_ms: settle_ms?,
+    })
 }

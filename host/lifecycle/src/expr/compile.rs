@@ -1,0 +1,289 @@
+//! From source to a compiled expression, or every mistake in it.
+
+use std::sync::Arc;
+use std::thread;
+
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
+use cel::{Context, ExecutionError, Value as CelValue};
+use serde_json::{Value, json};
+
+use super::bounds::bounds;
+use super::names::{literal_pattern, walk};
+use super::values::{Variables, to_json};
+use super::{
+    AttributeKind, Compiled, Declared, SOURCE_BYTES_MAX, STEPS_MAX, VALUE_BYTES_MAX, Wanted, explain,
+    functions, truth,
+};
+use crate::attributes::Attributes;
+use crate::state::IdentityState;
+
+/// One mistake in an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where, in bytes from the start of the expression.
+    pub offset: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Mistake {
+    fn at_start(message: impl Into<String>) -> Vec<Self> {
+        vec![Self {
+            offset: 0,
+            message: message.into(),
+        }]
+    }
+}
+
+/// Stack of the compiling thread, in bytes: an expression of [`SOURCE_BYTES_MAX`] needs under 4 MiB even unoptimised. Address space
+/// only; a page is used when it is touched.
+const STACK_BYTES: usize = 16 * 1_048_576;
+
+/// Compiles and checks an expression.
+pub(super) fn compile(
+    path: &str,
+    source: &str,
+    declared: &Declared,
+    wanted: Wanted,
+) -> Result<Compiled, Vec<Mistake>> {
+    if source.len() > SOURCE_BYTES_MAX {
+        return Err(Mistake::at_start(format!(
+            "the expression is too long: {} bytes, at most {SOURCE_BYTES_MAX}; split it",
+            source.len()
+        )));
+    }
+    if source.trim().is_empty() {
+        return Err(Mistake::at_start("the expression is empty"));
+    }
+    on_a_large_stack(|| checked(path, source, declared, wanted))
+}
+
+/// Runs `task` on a thread with a large stack, and turns a panic into a mistake.
+fn on_a_large_stack<T: Send>(
+    task: impl FnOnce() -> Result<T, Vec<Mistake>> + Send,
+) -> Result<T, Vec<Mistake>> {
+    thread::scope(|scope| {
+        let name = "usher-compile-expression".to_owned();
+        let started = thread::Builder::new()
+            .name(name)
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, task);
+        match started {
+            Ok(handle) => handle.join().unwrap_or_else(|_| {
+                Err(Mistake::at_start(
+                    "the expression library fails on this expression",
+                ))
+            }),
+            Err(error) => Err(Mistake::at_start(format!(
+                "no thread to compile the expression on: {error}"
+            ))),
+        }
+    })
+}
+
+fn checked(path: &str, source: &str, declared: &Declared, wanted: Wanted) -> Result<Compiled, Vec<Mistake>> {
+    let environment = functions::ENVIRONMENT
+        .as_ref()
+        .map_err(|error| Mistake::at_start(error.to_string()))?;
+    let program = environment
+        .compile(source)
+        .map_err(|errors| syntax_mistakes(source, &errors))?;
+    let names = walk(program.expression(), program.source_info(), declared);
+    if !names.mistakes.is_empty() {
+        return Err(names.mistakes);
+    }
+    check_bounds(program.expression(), declared)?;
+    check_patterns(program.expression())?;
+    let compiled = Compiled {
+        path: path.to_owned(),
+        source: source.to_owned(),
+        program,
+        reads: names.reads,
+    };
+    check_types(&compiled, declared, wanted)?;
+    Ok(compiled)
+}
+
+/// The first few syntax errors; the parser likes to report what follows from the first one, too.
+fn syntax_mistakes(source: &str, errors: &cel::ParseErrors) -> Vec<Mistake> {
+    let mistakes: Vec<Mistake> = errors
+        .errors
+        .iter()
+        .take(1)
+        .map(|error| {
+            let text = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
+            // The parser lists every token it would have taken; the place says more.
+            let text = text
+                .split(" expecting ")
+                .next()
+                .unwrap_or(text)
+                .replace("<EOF>", "the end");
+            let text: String = text.chars().take(160).collect();
+            Mistake {
+                offset: offset_of(source, error.pos),
+                message: format!("not an expression: {text}"),
+            }
+        })
+        .collect();
+    if mistakes.is_empty() {
+        Mistake::at_start("not an expression")
+    } else {
+        mistakes
+    }
+}
+
+/// Bytes from the start for a line and column in characters, both from 1.
+fn offset_of(source: &str, (line, column): (isize, isize)) -> usize {
+    let line = usize::try_from(line - 1).unwrap_or(0);
+    let column = usize::try_from(column - 1).unwrap_or(0);
+    let start: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = &source[start..];
+    start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
+}
+
+fn check_bounds(root: &IdedExpr, declared: &Declared) -> Result<(), Vec<Mistake>> {
+    let worst = bounds(root, declared);
+    // Not `worst > max`: a bound that is not a number must be refused as well.
+    if !(worst.steps <= STEPS_MAX as f64) {
+        return Err(Mistake::at_start(format!(
+            "the expression could take more than {STEPS_MAX} steps with large attributes; use fewer or smaller loops"
+        )));
+    }
+    if !(worst.bytes <= VALUE_BYTES_MAX as f64) {
+        return Err(Mistake::at_start(format!(
+            "the expression could make a value of more than {VALUE_BYTES_MAX} bytes from large attributes"
+        )));
+    }
+    Ok(())
+}
+
+/// A pattern that is none would fail for everybody, but only when the first person is planned.
+fn check_patterns(root: &IdedExpr) -> Result<(), Vec<Mistake>> {
+    let environment = functions::ENVIRONMENT
+        .as_ref()
+        .map_err(|error| Mistake::at_start(error.to_string()))?;
+    let probe = environment
+        .compile("''.matches(pattern)")
+        .map_err(|_| Mistake::at_start("patterns cannot be checked"))?;
+    for pattern in patterns(root) {
+        let mut context = Context::with_env(Arc::clone(environment));
+        context.add_variable_from_value("pattern", pattern);
+        if CelValue::resolve(probe.expression(), &context).is_err() {
+            let shown: String = pattern.chars().take(80).collect();
+            return Err(Mistake::at_start(format!(
+                "`{shown}` is not a pattern that matches() takes"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn patterns(expression: &IdedExpr) -> Vec<&str> {
+    let own = match &expression.expr {
+        Expr::Call(call) if call.func_name == "matches" => literal_pattern(call),
+        _ => None,
+    };
+    own.into_iter()
+        .chain(children(expression).into_iter().flat_map(patterns))
+        .collect()
+}
+
+fn children(expression: &IdedExpr) -> Vec<&IdedExpr> {
+    match &expression.expr {
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
+        Expr::Call(CallExpr { target, args, .. }) => {
+            target.iter().map(|target| &**target).chain(args).collect()
+        }
+        Expr::Comprehension(c) => {
+            vec![&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result]
+        }
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => map
+            .entries
+            .iter()
+            .flat_map(|entry| entry_children(&entry.expr))
+            .collect(),
+        Expr::Select(select) => vec![&*select.operand],
+        Expr::Struct(made) => made
+            .entries
+            .iter()
+            .flat_map(|entry| entry_children(&entry.expr))
+            .collect(),
+    }
+}
+
+fn entry_children(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+        EntryExpr::StructField(field) => vec![&field.value],
+    }
+}
+
+/// Evaluates once for a made-up person who has every attribute, of its declared kind. What depends on the values says nothing (a
+/// text that is not a number…); what depends only on the types would fail for everybody.
+fn check_types(compiled: &Compiled, declared: &Declared, wanted: Wanted) -> Result<(), Vec<Mistake>> {
+    let root = compiled.program.expression();
+    if wanted == Wanted::Truth && never_a_truth(root) {
+        return Err(Mistake::at_start(
+            "a rule must be true or false; this one gives something else",
+        ));
+    }
+    let environment = functions::ENVIRONMENT
+        .as_ref()
+        .map_err(|error| Mistake::at_start(error.to_string()))?;
+    let person = sample(declared);
+    let variables = Variables::new(&person, IdentityState::Active);
+    let mut context = Context::with_env(Arc::clone(environment));
+    context.set_variable_resolver(&variables);
+    let message = match CelValue::resolve_val(root, &context) {
+        Err(error) if is_of_types(&error) => Some(explain(&error, &compiled.reads)),
+        Err(_) => None,
+        Ok(value) => match wanted {
+            Wanted::Truth => truth(value.as_ref()).err(),
+            Wanted::Attribute => to_json(value.as_ref()).err(),
+        },
+    };
+    message.map_or(Ok(()), |message| Err(Mistake::at_start(message)))
+}
+
+/// What cannot be a truth whatever the values are.
+fn never_a_truth(root: &IdedExpr) -> bool {
+    match &root.expr {
+        Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
+        Expr::List(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => true,
+        Expr::Call(call) => matches!(
+            call.func_name.as_str(),
+            "_+_" | "_-_" | "_*_" | "_/_" | "_%_" | "-_"
+        ),
+        Expr::Ident(_) | Expr::Select(_) | Expr::Comprehension(_) => false,
+    }
+}
+
+fn sample(declared: &Declared) -> Attributes {
+    let value = |kind: AttributeKind| -> Value {
+        match kind {
+            AttributeKind::Text => json!("text"),
+            AttributeKind::Date => json!("2026-03-02"),
+            AttributeKind::Integer => json!(1),
+            AttributeKind::Boolean => json!(true),
+            AttributeKind::List => json!(["text"]),
+        }
+    };
+    declared
+        .iter()
+        .map(|(name, kind)| (name.clone(), value(*kind)))
+        .collect()
+}
+
+/// Whether an error comes from the types alone.
+fn is_of_types(error: &ExecutionError) -> bool {
+    matches!(
+        error,
+        ExecutionError::NoSuchOverload(_)
+            | ExecutionError::UnexpectedType { .. }
+            | ExecutionError::UndeclaredReference(_)
+            | ExecutionError::UnsupportedBinaryOperator(..)
+            | ExecutionError::ValuesNotComparable(..)
+            | ExecutionError::InvalidArgumentCount { .. }
+    )
+}

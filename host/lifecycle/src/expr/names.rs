@@ -1,0 +1,230 @@
+//! Walks a syntax tree: unknown names, functions that are not allowed, too many nodes, too deep loops.
+
+use std::collections::BTreeSet;
+
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
+
+use super::functions::{NAMESPACES, growth};
+use super::{Declared, Mistake, NESTED_LOOPS_MAX, NODES_MAX};
+use crate::document::hint::did_you_mean;
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Attributes of `identity` that are read.
+    pub(super) reads: BTreeSet<String>,
+    /// What is wrong, in the order of the source.
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+/// Walks the tree of an expression.
+pub(super) fn walk(root: &IdedExpr, source: &SourceInfo, declared: &Declared) -> Names {
+    let mut walk = Walk {
+        source,
+        declared,
+        found: Names::default(),
+        loop_variables: Vec::new(),
+        loops: 0,
+        loops_max: 0,
+        nodes: 0,
+    };
+    walk.expression(root);
+    if walk.nodes > NODES_MAX {
+        let message = format!(
+            "the expression is too large: {} parts, at most {NODES_MAX}; split it",
+            walk.nodes
+        );
+        walk.found.mistakes = vec![Mistake { offset: 0, message }];
+    }
+    if walk.loops_max > NESTED_LOOPS_MAX {
+        let message = format!(
+            "{} loops inside each other, at most {NESTED_LOOPS_MAX} are allowed",
+            walk.loops_max
+        );
+        walk.found.mistakes.push(Mistake { offset: 0, message });
+    }
+    walk.found.mistakes.sort_by_key(|mistake| mistake.offset);
+    walk.found
+}
+
+/// The name a call is known by: `optional.of` when its target is a namespace, else the plain one.
+pub(super) fn function_name(call: &CallExpr) -> String {
+    match namespace(call) {
+        Some(namespace) => format!("{namespace}.{}", call.func_name),
+        None => call.func_name.clone(),
+    }
+}
+
+/// The namespace a call names before its dot.
+pub(super) fn namespace(call: &CallExpr) -> Option<&str> {
+    match call.target.as_deref().map(|target| &target.expr) {
+        Some(Expr::Ident(name)) if NAMESPACES.contains(&name.as_str()) => Some(name),
+        _ => None,
+    }
+}
+
+/// Whether a comprehension is only how a macro binds a value to a name: it runs over an empty list.
+pub(super) fn is_binding(comprehension: &ComprehensionExpr) -> bool {
+    matches!(&comprehension.iter_range.expr, Expr::List(list) if list.elements.is_empty())
+}
+
+/// The attribute a call takes out of `identity` by a text: `identity['x']`, `identity.?x`, `identity[?'x']`.
+pub(super) fn indexed_attribute(call: &CallExpr) -> Option<Option<&str>> {
+    if !matches!(call.func_name.as_str(), "_[_]" | "_[?_]" | "_?._") {
+        return None;
+    }
+    match call.args.as_slice() {
+        [object, index] if is_identity(object) => match &index.expr {
+            Expr::Literal(LiteralValue::String(name)) => Some(Some(name.inner())),
+            _ => Some(None),
+        },
+        _ => None,
+    }
+}
+
+/// Whether it is the plain word `identity`.
+pub(super) fn is_identity(expression: &IdedExpr) -> bool {
+    matches!(&expression.expr, Expr::Ident(name) if name == "identity")
+}
+
+struct Walk<'a> {
+    source: &'a SourceInfo,
+    declared: &'a Declared,
+    found: Names,
+    loop_variables: Vec<&'a str>,
+    loops: usize,
+    loops_max: usize,
+    nodes: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn mistake(&mut self, at: &IdedExpr, message: String) {
+        let offset = self
+            .source
+            .offset_for(at.id)
+            .map_or(0, |(start, _)| start as usize);
+        let mistake = Mistake { offset, message };
+        if !self.found.mistakes.contains(&mistake) {
+            self.found.mistakes.push(mistake);
+        }
+    }
+
+    fn attribute(&mut self, at: &IdedExpr, name: &str) {
+        if self.declared.contains_key(name) {
+            self.found.reads.insert(name.to_owned());
+        } else {
+            let message = format!(
+                "unknown attribute `{name}`{}",
+                did_you_mean(name, self.declared.keys())
+            );
+            self.mistake(at, message);
+        }
+    }
+
+    fn expression(&mut self, expression: &'a IdedExpr) {
+        self.nodes += 1;
+        match &expression.expr {
+            Expr::Literal(_) => {}
+            Expr::Ident(name) => self.variable(expression, name),
+            Expr::Select(select) if is_identity(&select.operand) => {
+                self.nodes += 1;
+                self.attribute(&select.operand, &select.field);
+            }
+            Expr::Select(select) => self.expression(&select.operand),
+            Expr::Call(call) => self.call(expression, call),
+            Expr::List(list) => list.elements.iter().for_each(|element| self.expression(element)),
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    match &entry.expr {
+                        EntryExpr::MapEntry(entry) => {
+                            self.expression(&entry.key);
+                            self.expression(&entry.value);
+                        }
+                        EntryExpr::StructField(field) => self.expression(&field.value),
+                    }
+                }
+            }
+            Expr::Comprehension(comprehension) => self.comprehension(expression, comprehension),
+            Expr::Struct(made) => self.mistake(expression, format!("unknown type `{}`", made.type_name)),
+            Expr::Unspecified => self.mistake(expression, "an empty expression".to_owned()),
+        }
+    }
+
+    fn variable(&mut self, at: &IdedExpr, name: &str) {
+        if name == "state" || self.loop_variables.contains(&name) {
+            return;
+        }
+        let message = if name == "identity" {
+            "`identity` alone cannot be used; name one of its attributes, as in identity.givenName".to_owned()
+        } else if self.declared.contains_key(name) {
+            format!("unknown variable `{name}`; did you mean `identity.{name}`?")
+        } else {
+            format!("unknown variable `{name}`; there are `identity` and `state`")
+        };
+        self.mistake(at, message);
+    }
+
+    fn call(&mut self, at: &'a IdedExpr, call: &'a CallExpr) {
+        let function = function_name(call);
+        if growth(&function).is_none() {
+            self.mistake(at, format!("unknown function `{function}`"));
+        }
+        if matches!(function.as_str(), "matches") && !has_literal_pattern(call) {
+            self.mistake(at, "the pattern of matches() must be a text in quotes".to_owned());
+        }
+        if let Some(attribute) = indexed_attribute(call) {
+            self.nodes += 2;
+            match attribute {
+                Some(name) => self.attribute(at, name),
+                None => self.mistake(at, "an attribute must be named by a text in quotes".to_owned()),
+            }
+            return;
+        }
+        if namespace(call).is_none() {
+            call.target.iter().for_each(|target| self.expression(target));
+        }
+        call.args.iter().for_each(|argument| self.expression(argument));
+    }
+
+    fn comprehension(&mut self, at: &'a IdedExpr, comprehension: &'a ComprehensionExpr) {
+        for name in [
+            Some(&comprehension.iter_var),
+            comprehension.iter_var2.as_ref(),
+            Some(&comprehension.accu_var),
+        ] {
+            if name.is_some_and(|name| matches!(name.as_str(), "identity" | "state")) {
+                self.mistake(
+                    at,
+                    "`identity` and `state` cannot be the variable of a loop".to_owned(),
+                );
+            }
+        }
+        self.expression(&comprehension.iter_range);
+        self.expression(&comprehension.accu_init);
+        let outer = self.loop_variables.len();
+        self.loop_variables.push(&comprehension.accu_var);
+        self.expression(&comprehension.result);
+        self.loop_variables.push(&comprehension.iter_var);
+        self.loop_variables.extend(comprehension.iter_var2.as_deref());
+        let deeper = usize::from(!is_binding(comprehension));
+        self.loops += deeper;
+        self.loops_max = self.loops_max.max(self.loops);
+        self.expression(&comprehension.loop_cond);
+        self.expression(&comprehension.loop_step);
+        self.loops -= deeper;
+        self.loop_variables.truncate(outer);
+    }
+}
+
+/// A pattern known when the document is loaded is checked then, and never a person's own text.
+fn has_literal_pattern(call: &CallExpr) -> bool {
+    literal_pattern(call).is_some()
+}
+
+/// The pattern of a call of `matches`.
+pub(super) fn literal_pattern(call: &CallExpr) -> Option<&str> {
+    match call.args.last().map(|argument| &argument.expr) {
+        Some(Expr::Literal(LiteralValue::String(pattern))) => Some(pattern.inner()),
+        _ => None,
+    }
+}
