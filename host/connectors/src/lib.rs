@@ -2,7 +2,33 @@
 //!
 //! Owns wasmtime, the conversion between the contract (WIT) and domain types, egress, guest SQL, limits and the
 //! native-code cache. Never imports: the store, the engine. Domain types go outward; wasmtime's stay inside.
+//!
+//! [`Sandbox`] loads a component for a target and gives a [`Generation`], which is a [`Connector`].
 
+mod component;
+mod contract;
+mod engine;
+mod error;
+mod generation;
+mod guest_text;
+mod http;
+mod inspect;
+mod journal;
+mod limits;
+mod link;
+mod log;
+mod native_cache;
 mod port;
+mod runner;
+mod sandbox;
+mod schema;
+mod secrets;
+mod sql;
+mod state;
 
+pub use error::{LoadError, SandboxError};
+pub use generation::Generation;
+pub use inspect::{Access, Import, Inspection};
 pub use port::Connector;
+pub use sandbox::Sandbox;
+pub use secrets::{FixedSecrets, SecretString, Secrets};

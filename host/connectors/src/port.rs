@@ -16,7 +16,8 @@ pub trait Connector: Send + Sync {
     /// Tries the connection.
     async fn check(&self) -> Result<CheckReport, CallError>;
     /// Creates an enabled account.
-    async fn create(&self, write: &WriteContext, attributes: &Attributes) -> Result<AccountRecord, CallError>;
+    async fn create(&self, write: &WriteContext, attributes: &Attributes)
+    -> Result<AccountRecord, CallError>;
     /// Changes attributes.
     async fn update(
         &self,
@@ -41,7 +42,12 @@ pub trait Connector: Send + Sync {
     /// Lists what can be held.
     async fn entitlements(&self, cursor: Option<&str>, limit: u32) -> Result<Page<Entitlement>, CallError>;
     /// Lists who holds one.
-    async fn members(&self, entitlement: &str, cursor: Option<&str>, limit: u32) -> Result<Page<Holding>, CallError>;
+    async fn members(
+        &self,
+        entitlement: &str,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Holding>, CallError>;
     /// What one account holds.
     async fn held(&self, account: &str) -> Result<Vec<Holding>, CallError>;
     /// Gives an entitlement.

@@ -1,0 +1,129 @@
+//! What is linked into a component: the base that is always there and harmless, and what the target grants. What is not linked
+//! cannot be reached.
+
+mod stubs;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+use wasmtime_wasi::WasiView as _;
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::p2::bindings::{cli, random};
+use wasmtime_wasi::random::WasiRandom;
+
+use crate::contract::v0_1;
+use crate::inspect::{Access, Import};
+use crate::state::State;
+
+/// Prefixes of the names of imports, and what it takes to have them. The first that fits counts.
+const ACCESS: [(&str, Access); 9] = [
+    ("usher:connector/types@", Access::Always),
+    ("usher:host/log@", Access::Always),
+    ("usher:host/sql@", Access::SqlGrant),
+    ("wasi:http/types@0.2.", Access::HttpGrant),
+    ("wasi:http/outgoing-handler@0.2.", Access::HttpGrant),
+    ("wasi:filesystem/", Access::Stubbed),
+    ("wasi:sockets/", Access::Stubbed),
+    ("wasi:cli/", Access::Always),
+    ("wasi:", Access::Always),
+];
+/// Interfaces of WASI that are linked, without their version.
+const BASE: [&str; 18] = [
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:clocks/wall-clock",
+    "wasi:clocks/monotonic-clock",
+    "wasi:random/random",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/stderr",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+];
+
+/// What a component imports, and what each import needs.
+pub(crate) fn imports(component: &Component) -> Vec<Import> {
+    let ty = component.component_type();
+    let imports = ty.imports(component.engine());
+    imports
+        .map(|(name, item)| Import {
+            name: name.to_owned(),
+            access: access(name, &item.ty),
+        })
+        .collect()
+}
+
+fn access(name: &str, item: &ComponentItem) -> Access {
+    if !matches!(item, ComponentItem::ComponentInstance(_)) {
+        return Access::Unknown;
+    }
+    match ACCESS.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+        Some((prefix, Access::Always)) if prefix.starts_with("wasi:") => match name.split_once('@') {
+            Some((interface, version)) if version.starts_with("0.2.") && BASE.contains(&interface) => {
+                Access::Always
+            }
+            _ => Access::Unknown,
+        },
+        Some((_, access)) => *access,
+        None => Access::Unknown,
+    }
+}
+
+/// What a target grants, as far as linking is concerned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granted {
+    pub(crate) http: bool,
+    pub(crate) sql: bool,
+}
+
+/// Links a component: the base, stubs for what it imports needlessly, and what is granted.
+pub(crate) fn link(component: &Component, granted: Granted) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(component.engine());
+    wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(&mut linker)?;
+    let l = &mut linker;
+    cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
+    random::insecure::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    v0_1::link_log(l)?;
+    if granted.sql {
+        v0_1::link_sql(l)?;
+    }
+    if granted.http {
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
+    }
+    stubs::link(component, l)?;
+    Ok(linker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_with_unknown_imports_is_seen_through() {
+        let engine = &crate::engine::runtime().unwrap().engine;
+        // A component in its binary form that imports one function, `evil`: what no host interface is.
+        let bytes = b"\0asm\x0d\0\x01\0\x07\x05\x01\x40\0\x01\0\x0a\x09\x01\0\x04evil\x01\0";
+        let component = Component::from_binary(engine, bytes).unwrap();
+        assert_eq!(
+            imports(&component),
+            [Import {
+                name: "evil".to_owned(),
+                access: Access::Unknown
+            }]
+        );
+    }
+}

@@ -1,0 +1,313 @@
+//! Runs calls: a fresh store and instance for each, under all limits, and an honest account of what a failed one has done.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use usher_lifecycle::connector::{CallError, ErrorKind};
+use usher_lifecycle::targets::{Limits, Target};
+use wasmtime::component::InstancePre;
+use wasmtime::{Error, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+
+use crate::component::Loaded;
+use crate::contract::Failure;
+use crate::contract::v0_1::{Exports, Guest};
+use crate::engine::Runtime;
+use crate::error::LoadError;
+use crate::guest_text::line;
+use crate::http::{HttpEgress, HttpHooks};
+use crate::journal::{Journal, Refusal};
+use crate::limits::{CpuClock, Forbidden, LimitReached, MemoryLimit};
+use crate::link::{self, Granted};
+use crate::log::GuestLog;
+use crate::secrets::Secrets;
+use crate::sql::SqlEndpoints;
+use crate::state::{RESOURCES_MAX, State};
+
+/// Longest wait for a free slot. A call that waits longer is better given back to its queue.
+const SLOT_WAIT: Duration = Duration::from_secs(5);
+/// Most bytes a guest may hand over in one call or answer: a page of a thousand accounts of 16 KiB.
+const HANDOVER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Everything a call of one generation needs.
+pub(crate) struct Runner {
+    runtime: &'static Runtime,
+    pre: InstancePre<State>,
+    exports: Exports,
+    target: String,
+    settings: String,
+    limits: Limits,
+    http: Arc<HttpEgress>,
+    sql: Arc<SqlEndpoints>,
+    slots: Arc<Semaphore>,
+}
+
+impl Runner {
+    /// Binds a component to a target.
+    pub(crate) fn new(
+        runtime: &'static Runtime,
+        loaded: &Loaded,
+        target: &Target,
+        granted: Granted,
+        secrets: Arc<dyn Secrets>,
+    ) -> Result<Self, LoadError> {
+        let contract =
+            |error: Error| LoadError::Contract(crate::guest_text::line_of(&format!("{error:#}"), 600));
+        let linker =
+            link::link(&loaded.component, granted).map_err(|error| LoadError::Host(format!("{error:#}")))?;
+        let pre = linker.instantiate_pre(&loaded.component).map_err(contract)?;
+        let exports = Exports::find(&loaded.component, &pre).map_err(contract)?;
+        let settings =
+            serde_json::to_string(&target.settings).map_err(|error| LoadError::Host(error.to_string()))?;
+        let target_name = target.name.to_string();
+        Ok(Self {
+            runtime,
+            pre,
+            exports,
+            settings,
+            limits: target.limits,
+            http: Arc::new(HttpEgress::new(target, secrets).map_err(LoadError::Configuration)?),
+            sql: Arc::new(SqlEndpoints::new(target_name.clone(), &target.grants.sql)),
+            slots: Arc::new(Semaphore::new(target.limits.concurrency.max(1) as usize)),
+            target: target_name,
+        })
+    }
+
+    /// Runs one call. `operation` names it in logs.
+    pub(crate) async fn run<'r, T, F, Fut>(&'r self, operation: &'static str, call: F) -> Result<T, CallError>
+    where
+        F: FnOnce(Guest<'r>) -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let _slots = self.slots().await?;
+        let wall = Duration::from_millis(u64::from(self.limits.wall_ms));
+        let deadline = Instant::now() + wall;
+        let journal = Arc::new(Journal::new(deadline, self.limits.requests));
+        let cpu = CpuClock::new();
+        let calling = cpu.measure(async {
+            let guest = self.guest(operation, &journal, &cpu).await?;
+            call(guest).await
+        });
+        match tokio::time::timeout_at(deadline.into(), calling).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failure)) => Err(self.failed(operation, failure, &journal)),
+            Err(_) => {
+                let message = format!("the call took longer than wall-ms = {}", self.limits.wall_ms);
+                Err(host_error(ErrorKind::Timeout, message, &journal))
+            }
+        }
+    }
+
+    /// A slot of this target, then one of the process.
+    async fn slots(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), CallError> {
+        let both = async {
+            let own = Arc::clone(&self.slots).acquire_owned().await;
+            (own, Arc::clone(&self.runtime.calls).acquire_owned().await)
+        };
+        match tokio::time::timeout(SLOT_WAIT, both).await {
+            Ok((Ok(own), Ok(process))) => Ok((own, process)),
+            // The semaphores are never closed; if one were, there would be no slot either.
+            Ok(_) | Err(_) => Err(busy()),
+        }
+    }
+
+    /// A fresh instance under all limits.
+    async fn guest(
+        &self,
+        operation: &'static str,
+        journal: &Arc<Journal>,
+        cpu: &CpuClock,
+    ) -> Result<Guest<'_>, Error> {
+        let mut store = Store::new(&self.runtime.engine, self.state(operation, journal));
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(HANDOVER_BYTES_MAX);
+        store.set_max_component_handles(RESOURCES_MAX);
+        let (cpu, cpu_ms) = (cpu.clone(), self.limits.cpu_ms);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if cpu.spent() > Duration::from_millis(u64::from(cpu_ms)) {
+                return Err(Error::new(LimitReached(format!("cpu-ms = {cpu_ms}"))));
+            }
+            // Others run meanwhile; without this a computing guest would hold its thread for all of its time.
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
+        let instance = self.pre.instantiate_async(&mut store).await?;
+        Ok(Guest::new(
+            &self.exports,
+            store,
+            instance,
+            &self.settings,
+            self.limits.wall_ms,
+        ))
+    }
+
+    fn state(&self, operation: &'static str, journal: &Arc<Journal>) -> State {
+        State::new(
+            HttpHooks {
+                egress: Arc::clone(&self.http),
+                journal: Arc::clone(journal),
+            },
+            Arc::clone(&self.sql),
+            GuestLog::new(self.target.clone(), operation),
+            Arc::clone(journal),
+            MemoryLimit::new(self.limits.memory_mib),
+        )
+    }
+
+    fn failed(&self, operation: &'static str, failure: Failure, journal: &Journal) -> CallError {
+        let error = match failure {
+            Failure::Guest(error) => with_host_facts(error, journal),
+            Failure::Nonsense(why) => host_error(
+                ErrorKind::Crashed,
+                format!("the connector answered {}", line(&why)),
+                journal,
+            ),
+            Failure::Ended(error) => {
+                let (kind, message) = sort(&error, journal);
+                if kind == ErrorKind::Busy {
+                    return busy();
+                }
+                // The whole back trace is for the connector's author.
+                tracing::debug!(target: "usher::connector", target = self.target, operation, "{}", line(&format!("{error:?}")));
+                host_error(kind, message, journal)
+            }
+        };
+        tracing::debug!(target: "usher::connector", target = self.target, operation, kind = %error.kind, "call failed");
+        error
+    }
+}
+
+fn busy() -> CallError {
+    CallError::harmless(
+        ErrorKind::Busy,
+        "no slot of the sandbox became free; nothing was called",
+    )
+}
+
+/// An error the host makes: its effect is what the host saw leave, whatever the guest may think.
+fn host_error(kind: ErrorKind, message: String, journal: &Journal) -> CallError {
+    CallError {
+        kind,
+        effect: journal.effect(),
+        retry_after_ms: None,
+        existing_id: None,
+        message,
+    }
+}
+
+/// Why a guest ended without an answer.
+fn sort(error: &Error, journal: &Journal) -> (ErrorKind, String) {
+    let limit = |name: &str| {
+        (
+            ErrorKind::LimitExceeded(name.to_owned()),
+            format!("the connector was stopped at {name}"),
+        )
+    };
+    if error.is::<PoolConcurrencyLimitError>() {
+        return (ErrorKind::Busy, String::new());
+    }
+    if let Some(reached) = error.downcast_ref::<LimitReached>() {
+        return limit(&reached.0);
+    }
+    if let Some(forbidden) = error.downcast_ref::<Forbidden>() {
+        return (ErrorKind::Denied(forbidden.0.clone()), forbidden.to_string());
+    }
+    let trap = error.downcast_ref::<Trap>();
+    if trap == Some(&Trap::StackOverflow) {
+        return limit("the stack");
+    }
+    let cause = error.root_cause().to_string();
+    // The error type is not public; a test holds this text.
+    if cause.contains("fuel allocated for hostcalls has been exhausted") {
+        return limit(&format!("{HANDOVER_BYTES_MAX} bytes handed over at once"));
+    }
+    // A guest that traps because it was refused something crashed for that reason.
+    if let Some(reached) = journal.limit() {
+        return limit(&reached);
+    }
+    if let Some(refusal) = journal.refusal() {
+        return (
+            denied(&refusal),
+            format!(
+                "the connector crashed after the sandbox refused: {}",
+                refusal.explain()
+            ),
+        );
+    }
+    (
+        ErrorKind::Crashed,
+        format!("the connector crashed: {}", line(&cause)),
+    )
+}
+
+fn denied(refusal: &Refusal) -> ErrorKind {
+    ErrorKind::Denied(refusal.grant.as_ref().unwrap_or(&refusal.what).clone())
+}
+
+/// Adds what the host knows to a guest's own error: guests see refusals only as a vague network error.
+///
+/// What the guest says of the effect is believed: it has seen the target's answers. Only where it says nothing was done because
+/// "the network failed" while the host itself refused or stopped it, the kind becomes the host's.
+fn with_host_facts(mut error: CallError, journal: &Journal) -> CallError {
+    let vague = matches!(
+        error.kind,
+        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other(_)
+    );
+    if let Some(refusal) = journal.refusal() {
+        error.message = format!("{}; the sandbox refused: {}", error.message, refusal.explain());
+        if vague {
+            error.kind = denied(&refusal);
+        }
+    } else if let Some(limit) = journal.limit() {
+        error.message = format!("{}; the sandbox stopped it at {limit}", error.message);
+        if vague {
+            error.kind = ErrorKind::LimitExceeded(limit);
+        }
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_lifecycle::connector::Effect;
+
+    use super::*;
+
+    fn journal() -> Journal {
+        Journal::new(Instant::now(), 10)
+    }
+
+    #[test]
+    fn a_vague_error_of_the_guest_becomes_the_refusal_behind_it() {
+        let journal = journal();
+        journal.refuse(Refusal {
+            what: "HTTP GET x is not granted".to_owned(),
+            grant: Some("[[grant]]".to_owned()),
+        });
+        let vague = with_host_facts(
+            CallError::harmless(ErrorKind::Unavailable, "NetworkError"),
+            &journal,
+        );
+        assert_eq!(vague.kind, ErrorKind::Denied("[[grant]]".to_owned()));
+        assert_eq!(
+            vague.message,
+            "NetworkError; the sandbox refused: HTTP GET x is not granted; if it should be allowed, add:\n[[grant]]"
+        );
+        let precise = with_host_facts(CallError::harmless(ErrorKind::Conflict, "taken"), &journal);
+        assert_eq!(precise.kind, ErrorKind::Conflict);
+    }
+
+    #[test]
+    fn errors_of_the_host_tell_what_left() {
+        let journal = journal();
+        assert_eq!(
+            host_error(ErrorKind::Timeout, String::new(), &journal).effect,
+            Effect::None
+        );
+        journal.write_leaves();
+        assert_eq!(
+            host_error(ErrorKind::Timeout, String::new(), &journal).effect,
+            Effect::Unknown
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! The way in: loads components for targets, and looks at components without one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use usher_lifecycle::connector::CallError;
+use usher_lifecycle::name::Name;
+use usher_lifecycle::targets::{ApplyMode, ConnectorReference, Grants, Limits, Target};
+
+use crate::component::{self, Loaded};
+use crate::engine::{self, Runtime};
+use crate::error::{LoadError, SandboxError};
+use crate::generation::Generation;
+use crate::inspect::Inspection;
+use crate::link::Granted;
+use crate::native_cache::NativeCache;
+use crate::runner::Runner;
+use crate::secrets::{FixedSecrets, Secrets};
+
+/// Loads connectors. Cheap to clone; all of a process share one engine.
+#[derive(Clone)]
+pub struct Sandbox {
+    runtime: &'static Runtime,
+    cache: Option<Arc<NativeCache>>,
+}
+
+impl Sandbox {
+    /// Sets the sandbox up. Native code is kept in `cache_dir`, if given: a folder for this alone, private to this user (it is made
+    /// if need be).
+    pub fn new(cache_dir: Option<PathBuf>) -> Result<Self, SandboxError> {
+        let cache = cache_dir.map(NativeCache::open).transpose()?.map(Arc::new);
+        Ok(Self {
+            runtime: engine::runtime()?,
+            cache,
+        })
+    }
+
+    /// Loads a component for one target: checks it against the contract and the target's grants, checks the settings against its
+    /// schema, and asks it to describe itself and its accounts. Nothing of the target is reached.
+    pub async fn load(
+        &self,
+        bytes: Vec<u8>,
+        target: &Target,
+        secrets: Arc<dyn Secrets>,
+    ) -> Result<Arc<Generation>, LoadError> {
+        let loaded = self.compile(bytes).await?;
+        component::check_granted(&loaded.imports, target)?;
+        let granted = Granted {
+            http: !target.grants.http.is_empty(),
+            sql: !target.grants.sql.is_empty(),
+        };
+        let runner = Runner::new(self.runtime, &loaded, target, granted, secrets)?;
+        let (_, settings_schema) = run_describe(&runner, false).await?;
+        let violations = settings_schema.violations(&target.settings);
+        if !violations.is_empty() {
+            return Err(LoadError::Settings(violations));
+        }
+        let (descriptor, _) = run_describe(&runner, true).await?;
+        let asked = runner.run("schema", |guest| guest.schema()).await;
+        let account_schema = asked.map_err(|error| call_failed("tell its account schema", error))?;
+        Ok(Arc::new(Generation {
+            runner,
+            digest: loaded.digest,
+            descriptor,
+            account_schema,
+        }))
+    }
+
+    /// Looks at a component without a target: what it is, what it exports and what it needs. It runs once, and reaches nothing.
+    pub async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspection, LoadError> {
+        let loaded = self.compile(bytes).await?;
+        // All that could be granted is linked, but nothing is: whatever it tried would be refused.
+        let granted = Granted {
+            http: true,
+            sql: true,
+        };
+        let runner = Runner::new(
+            self.runtime,
+            &loaded,
+            &no_target()?,
+            granted,
+            Arc::new(FixedSecrets::none()),
+        )?;
+        let (descriptor, _) = run_describe(&runner, false).await?;
+        let Loaded {
+            digest,
+            size_bytes,
+            exports,
+            imports,
+            ..
+        } = loaded;
+        Ok(Inspection {
+            digest,
+            size_bytes,
+            exports,
+            imports,
+            descriptor,
+        })
+    }
+
+    /// Compiles where it holds up nobody.
+    async fn compile(&self, bytes: Vec<u8>) -> Result<Loaded, LoadError> {
+        let (runtime, cache) = (self.runtime, self.cache.clone());
+        tokio::task::spawn_blocking(move || component::load(&runtime.engine, cache.as_deref(), &bytes))
+            .await
+            .map_err(|_| LoadError::Host("the compiler failed on this component".to_owned()))?
+    }
+}
+
+async fn run_describe(
+    runner: &Runner,
+    with_settings: bool,
+) -> Result<(usher_lifecycle::connector::Descriptor, crate::schema::Schema), LoadError> {
+    let described = runner
+        .run("describe", |guest| guest.describe(with_settings))
+        .await;
+    described.map_err(|error| call_failed("describe itself", error))
+}
+
+fn call_failed(what: &'static str, error: CallError) -> LoadError {
+    LoadError::Call { what, error }
+}
+
+/// Stands for a target where there is none: grants nothing.
+fn no_target() -> Result<Target, LoadError> {
+    let name: Name = "inspect"
+        .parse()
+        .map_err(|error| LoadError::Host(format!("{error}")))?;
+    Ok(Target {
+        connector: ConnectorReference::Name {
+            name: name.clone(),
+            version: None,
+        },
+        name,
+        apply: ApplyMode::Observe,
+        settings: Value::Object(serde_json::Map::new()),
+        grants: Grants::default(),
+        http_auth: None,
+        limits: Limits::default(),
+    })
+}
