@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::directory::PAGE_MAX;
 use crate::error::ScimError;
+use crate::requests::PAGE_MAX;
 
 /// The query parameters of RFC 7644, section 3.4.2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,10 +12,11 @@ use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use serde_json::Value;
 
 use crate::answer::{Answer, Query};
-use crate::directory::{Directory, Request};
+use crate::directory::Directory;
 use crate::error::ScimError;
 use crate::faults::Faults;
 use crate::journal::Journal;
+use crate::requests::Request;
 
 /// Largest body taken, in bytes: a group of many thousand members still fits.
 const BODY_BYTES_MAX: usize = 4 << 20;

@@ -10,6 +10,7 @@ mod filter;
 mod http;
 mod journal;
 mod patch;
+mod requests;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
