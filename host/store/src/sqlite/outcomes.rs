@@ -69,7 +69,7 @@ const SUPERSEDE_WAITING: &str = r#"
               cause AS "operation.cause", work ->> 'do' AS "operation.work""#;
 
 const TOUCH_IDENTITIES: &str = "
-    UPDATE identity SET facts_version = facts_version + 1, dirty = max(dirty, j.dirty)
+    UPDATE identity SET facts_version = facts_version + 1, dirty = max(identity.dirty, j.dirty)
     FROM (SELECT value ->> 0 AS id, value ->> 1 AS dirty FROM json_each(?1)) AS j
     WHERE identity.id = j.id";
 
