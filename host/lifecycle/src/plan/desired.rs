@@ -1,5 +1,6 @@
 //! Which accounts policy wants for a person in a state, and why.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::account::{AccountSlot, DesiredAccount, Entitlements};
@@ -47,17 +48,17 @@ impl Wanted {
     }
 
     /// What is wanted of an account; also of one that nothing names.
-    pub(super) fn account(&self, slot: &AccountSlot) -> WantedAccount {
+    pub(super) fn account(&self, slot: &AccountSlot) -> Cow<'_, WantedAccount> {
         match self.accounts.get(slot) {
-            Some(account) => account.clone(),
+            Some(account) => Cow::Borrowed(account),
             None if self.unassigned => {
                 let cause = self.others.cause.then(format!("no role gives {slot}"));
-                WantedAccount {
+                Cow::Owned(WantedAccount {
                     cause,
                     ..self.others.clone()
-                }
+                })
             }
-            None => self.others.clone(),
+            None => Cow::Borrowed(&self.others),
         }
     }
 

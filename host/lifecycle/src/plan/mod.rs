@@ -109,15 +109,14 @@ pub fn plan_identity(
     zones: &TimeZoneDatabase,
     now: Timestamp,
 ) -> IdentityPlan {
-    let known: Vec<SourceRecord> = input
+    let known: Vec<&SourceRecord> = input
         .records
         .iter()
         .filter(|record| policy.source(&record.source).is_some())
-        .cloned()
         .collect();
-    let attributes = policy.merge(&known);
+    let attributes = policy.merge(input.records);
     let mut problems = Vec::new();
-    let (state, undecided) = current_state(&known, input.recorded, policy, zones, now, &mut problems);
+    let (state, undecided) = current_state(input, &known, policy, zones, now, &mut problems);
     let state_cause = state_cause(&known, input.recorded, &state);
 
     let mut wanted = desired::wanted(policy, &attributes, state.state, &state_cause, &mut problems);
@@ -214,33 +213,33 @@ fn plan_account(
 
 /// The state, and why nothing may be concluded from it about accounts, if so.
 fn current_state(
-    records: &[SourceRecord],
-    recorded: Option<IdentityState>,
+    input: &PlanInput<'_>,
+    known: &[&SourceRecord],
     policy: &Policy,
     zones: &TimeZoneDatabase,
     now: Timestamp,
     problems: &mut Vec<ExpressionError>,
 ) -> (StateAt, Option<String>) {
-    if recorded == Some(IdentityState::Erased) {
+    if input.recorded == Some(IdentityState::Erased) {
         return (unchanged(IdentityState::Erased, "erased"), None);
     }
-    if records.is_empty() {
-        return undecided(recorded, "no source of the policy knows this person");
+    if known.is_empty() {
+        return undecided(input.recorded, "no source of the policy knows this person");
     }
-    match policy.employment(records, zones) {
+    match policy.employment(input.records, zones) {
         Ok(employment) => (state_at(&employment, policy.retention_days, now), None),
         Err(errors) => {
             problems.extend(errors);
-            match gone(records) {
+            match gone(known) {
                 Some(employment) => (state_at(&employment, policy.retention_days, now), None),
-                None => undecided(recorded, "their dates cannot be read"),
+                None => undecided(input.recorded, "their dates cannot be read"),
             }
         }
     }
 }
 
 /// A person whom no source has any more ends, whatever their dates say.
-fn gone(records: &[SourceRecord]) -> Option<Employment> {
+fn gone(records: &[&SourceRecord]) -> Option<Employment> {
     let absent_since = records
         .iter()
         .map(|record| record.absent_since)
@@ -279,7 +278,7 @@ fn unchanged(state: IdentityState, cause: &str) -> StateAt {
 }
 
 /// `hr: end 2026-03-02 is over → active → leaving`.
-fn state_cause(records: &[SourceRecord], recorded: Option<IdentityState>, state: &StateAt) -> Cause {
+fn state_cause(records: &[&SourceRecord], recorded: Option<IdentityState>, state: &StateAt) -> Cause {
     let sources: BTreeSet<&str> = records.iter().map(|record| record.source.as_str()).collect();
     let sources: Vec<&str> = sources.into_iter().collect();
     let first = if sources.is_empty() {
@@ -294,3 +293,6 @@ fn state_cause(records: &[SourceRecord], recorded: Option<IdentityState>, state:
     };
     cause.then(state.state.to_string())
 }
+
+#[cfg(test)]
+mod scenarios;

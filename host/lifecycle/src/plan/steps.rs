@@ -279,3 +279,6 @@ fn short(name: &str) -> String {
     }
     name.chars().take(CAUSE_NAME_CHARS_MAX).chain(['…']).collect()
 }
+
+#[cfg(test)]
+mod tests;

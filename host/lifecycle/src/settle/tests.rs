@@ -233,7 +233,7 @@ fn cells() -> Vec<(
             Work::Enable,
             gone(),
             enabled.clone(),
-            disabled.clone(),
+            disabled,
             none.clone(),
             none.clone(),
         ),
