@@ -109,7 +109,10 @@ impl Page<Account> {
     /// A page whose cursor is the id of its last account; the first empty page ends the list.
     pub fn until_empty(accounts: Vec<Account>) -> Self {
         let next = accounts.last().map(|account| account.id.clone());
-        Self { items: accounts, next }
+        Self {
+            items: accounts,
+            next,
+        }
     }
 }
 
