@@ -55,15 +55,27 @@ title = "identity.title"
 
 /// A file of `people` rows. With `changed`, that row has another department.
 pub(crate) fn csv(people: usize, changed: Option<usize>) -> String {
-    const DEPARTMENTS: [&str; 8] =
-        ["Engineering", "Sales", "Finance", "Support", "Legal", "Research", "Logistics", "Operations"];
+    const DEPARTMENTS: [&str; 8] = [
+        "Engineering",
+        "Sales",
+        "Finance",
+        "Support",
+        "Legal",
+        "Research",
+        "Logistics",
+        "Operations",
+    ];
     const LOCATIONS: [&str; 5] = ["Berlin", "Lisboa", "Kraków", "Αθήνα", "東京"];
     let mut text = String::with_capacity(people * 150);
     text.push_str(
         "employee_id,given_name,family_name,email,department,title,location,contract,start_date,end_date\n",
     );
     for n in 0..people {
-        let department = if changed == Some(n) { "Moved" } else { DEPARTMENTS[n % DEPARTMENTS.len()] };
+        let department = if changed == Some(n) {
+            "Moved"
+        } else {
+            DEPARTMENTS[n % DEPARTMENTS.len()]
+        };
         let _ = writeln!(
             text,
             "E{n:07},Given{n},Family{},p{n}@example.test,{department},Title {},{},{},2020-{:02}-{:02},",

@@ -1,21 +1,32 @@
 //! Tables as Markdown, so that what is printed can be kept in `host/BENCHMARKS.md`.
 
-/// A table under a heading.
+/// A table under a heading, with notes below.
 pub(crate) struct Table {
     heading: String,
     columns: Vec<String>,
     rows: Vec<Vec<String>>,
+    notes: Vec<String>,
 }
 
 impl Table {
     /// An empty table.
     pub(crate) fn new(heading: &str, columns: &[&str]) -> Self {
-        Self { heading: heading.into(), columns: columns.iter().map(ToString::to_string).collect(), rows: vec![] }
+        Self {
+            heading: heading.into(),
+            columns: columns.iter().map(ToString::to_string).collect(),
+            rows: vec![],
+            notes: vec![],
+        }
     }
 
     /// Adds a row, one cell a column.
     pub(crate) fn row(&mut self, cells: &[String]) {
         self.rows.push(cells.to_vec());
+    }
+
+    /// Adds a line below the table.
+    pub(crate) fn note(&mut self, text: String) {
+        self.notes.push(text);
     }
 
     /// The table as text.
@@ -25,6 +36,7 @@ impl Table {
         lines.push(format!("|{}", "---|".repeat(self.columns.len())));
         lines.extend(self.rows.iter().map(|row| format!("| {} |", row.join(" | "))));
         lines.push(String::new());
+        lines.extend(self.notes.iter().map(|note| format!("{note}\n")));
         lines.join("\n")
     }
 }
