@@ -1,0 +1,160 @@
+//! The command line: one place that says what can be asked. What each command does is in `commands/`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::exit::Exit;
+
+const ABOUT: &str =
+    "Shows people in, and out: keeps the accounts of every connected system as your HR data and policy say.";
+
+const LONG_ABOUT: &str = "\
+Shows people in, and out: keeps the accounts of every connected system as your HR data and policy say.
+
+A first day:
+  usher init                              make a data folder
+  usher connector add sql.wasm            add a connector
+  usher targets activate targets.toml     say which systems there are
+  usher policy activate policy.toml       say who gets what
+  usher import people.csv --source hr     tell it who works here
+  usher plan                              look at what it would do
+  usher apply                             do it";
+
+/// Usher's command line.
+#[derive(Debug, Parser)]
+#[command(name = "usher", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = Exit::table())]
+#[command(
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 110
+)]
+pub(crate) struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// The data folder.
+    #[arg(
+        long,
+        global = true,
+        env = "USHER_DATA",
+        value_name = "DIR",
+        default_value = "./usher-data"
+    )]
+    pub(crate) data: PathBuf,
+    /// Print one JSON document on stdout; errors are JSON on stderr.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Set the clock of a rehearsal folder.
+    ///
+    /// Only in a folder made with `usher init --rehearsal`: for trying what the coming weeks would bring, and for tests. Takes an RFC 3339
+    /// time (2026-03-02T09:00:00+01:00) or a date (noon UTC of that day). The clock runs on from there; later commands without --now
+    /// go on where it stood. It cannot be set to before what the folder has already recorded.
+    #[arg(long, global = true, value_name = "TIME", value_parser = crate::wiring::clock::parse_moment)]
+    pub(crate) now: Option<jiff::Timestamp>,
+    /// Log to stderr; -vv logs more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// No colours. (NO_COLOR in the environment does the same.)
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a data folder.
+    Init(commands::init::Init),
+    /// The policy document: sources, roles, mappings.
+    #[command(subcommand)]
+    Policy(commands::policy::PolicyCommand),
+    /// The targets document: connected systems, grants, limits.
+    #[command(subcommand)]
+    Targets(commands::targets::TargetsCommand),
+    /// Connectors: the WebAssembly components that speak to systems.
+    #[command(subcommand)]
+    Connector(commands::connector::ConnectorCommand),
+    /// Take in a file of people: all of it or nothing.
+    Import(commands::import::Import),
+    /// Show what would be done, and why. Changes nothing.
+    Plan(commands::plan::Plan),
+    /// Do it.
+    Apply(commands::apply::Apply),
+    /// How everything is.
+    Status(commands::status::Status),
+    /// One person: facts, state, accounts, timeline.
+    #[command(subcommand)]
+    Identity(commands::identity::IdentityCommand),
+    /// Why a person has an account, or why not.
+    Why(commands::why::Why),
+    /// Operations: the queue and what became of them.
+    Operations(commands::operations::OperationsCommand),
+    /// One connected system.
+    #[command(subcommand)]
+    Target(commands::target::TargetCommand),
+    /// What was done, by whom, why.
+    #[command(subcommand)]
+    Audit(commands::audit::AuditCommand),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_long_help_tells_the_exit_codes() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("Exit codes:"), "{help}");
+        assert!(help.contains("\n    4  the saved plan"), "{help}");
+    }
+
+    #[test]
+    fn options_of_every_command_are_taken_after_the_command() {
+        let cli =
+            Cli::try_parse_from(["usher", "plan", "--json", "--now", "2026-03-02", "--data", "/x"]).unwrap();
+        assert!(cli.global.json);
+        assert_eq!(cli.global.now.unwrap().to_string(), "2026-03-02T12:00:00Z");
+        assert_eq!(cli.global.data, PathBuf::from("/x"));
+    }
+
+    #[test]
+    fn operations_takes_filters_or_a_subcommand() {
+        Cli::try_parse_from([
+            "usher",
+            "operations",
+            "--state",
+            "held",
+            "--state",
+            "failed",
+            "--target",
+            "app",
+        ])
+        .unwrap();
+        Cli::try_parse_from([
+            "usher",
+            "operations",
+            "retry",
+            "op_0192f3c4-0000-7000-8000-000000000000",
+        ])
+        .unwrap();
+        assert!(Cli::try_parse_from(["usher", "operations", "retry", "idn_x"]).is_err());
+        assert!(Cli::try_parse_from(["usher", "operations", "--state", "busy"]).is_err());
+    }
+}

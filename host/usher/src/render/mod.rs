@@ -1,0 +1,20 @@
+//! Views as text. Every function is pure: a view in, text out, the same each time.
+
+pub(crate) mod account;
+pub(crate) mod apply;
+pub(crate) mod check;
+pub(crate) mod connectors;
+pub(crate) mod escape;
+pub(crate) mod identity;
+pub(crate) mod import;
+pub(crate) mod ink;
+pub(crate) mod operations;
+pub(crate) mod plan;
+pub(crate) mod status;
+pub(crate) mod table;
+pub(crate) mod targets;
+pub(crate) mod timeline;
+pub(crate) mod why;
+
+#[cfg(test)]
+pub(crate) mod samples;

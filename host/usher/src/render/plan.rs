@@ -1,0 +1,193 @@
+//! A plan: who, what, why; then totals.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use usher_engine::plan::{Plan, PlanEntry, PlanTotal};
+use usher_lifecycle::name::TargetName;
+use usher_lifecycle::targets::ApplyMode;
+
+use super::account::{identity_style, notes, person, problems, steps};
+use super::ink::{Ink, Style};
+use super::table::{Align, Table, count, grouped, more};
+
+/// Most people shown: about three screens. `--json` and `--out` have all.
+const PEOPLE_SHOWN_MAX: usize = 50;
+
+/// The columns of the totals, in the order of a person's life.
+const VERBS: [&str; 8] = [
+    "create", "enable", "update", "grant", "revoke", "disable", "delete", "read",
+];
+
+/// The plan as text.
+pub(crate) fn plan(plan: &Plan, ink: &Ink) -> String {
+    let made = format!("Plan of {}", ink.time(plan.made_at));
+    let people = count(plan.identities, "person", "people");
+    let mut out = format!("{}, {people} looked at\n", ink.paint(Style::Bold, &made));
+    let groups: Vec<&[PlanEntry]> = plan
+        .accounts
+        .chunk_by(|one, next| one.identity == next.identity)
+        .collect();
+    for group in groups.iter().take(PEOPLE_SHOWN_MAX) {
+        out.push_str(&one_person(group, ink));
+    }
+    if groups.len() > PEOPLE_SHOWN_MAX {
+        out.push('\n');
+        out.push_str(&more(groups.len(), PEOPLE_SHOWN_MAX, 0).replace(" more", " more people"));
+    }
+    out.push_str(&problems(&plan.problems, ink));
+    out.push('\n');
+    out.push_str(&totals(&plan.totals, ink));
+    out.push_str(&closing(plan));
+    out
+}
+
+fn one_person(entries: &[PlanEntry], ink: &Ink) -> String {
+    let Some(first) = entries.first() else {
+        return String::new();
+    };
+    let who = ink.paint(Style::Bold, &person(&first.key, first.name.as_deref()));
+    let state = ink.paint(
+        identity_style(first.identity_state),
+        &first.identity_state.to_string(),
+    );
+    let mut out = format!("\n{who}  {state}\n");
+    for entry in entries {
+        let slot = entry.slot.to_string();
+        out.push_str(&steps(&entry.steps, &slot, &entry.diff, 2, ink));
+        if entry.apply == ApplyMode::Observe && !entry.steps.is_empty() {
+            out.push_str(&format!(
+                "      {}\n",
+                ink.paint(
+                    Style::Dim,
+                    "only observed: this is not done until the target's `apply` says so"
+                )
+            ));
+        }
+        if entry.queued > 0 {
+            let queued = count(entry.queued, "operation is", "operations are");
+            out.push_str(&format!(
+                "  {}\n",
+                ink.paint(Style::Dim, &format!("{slot}: {queued} already in the queue"))
+            ));
+        }
+        out.push_str(&notes(
+            &entry
+                .notes
+                .iter()
+                .map(|note| format!("{slot}: {note}"))
+                .collect::<Vec<_>>(),
+            2,
+            ink,
+        ));
+    }
+    out
+}
+
+/// Operations by target and verb: only the verbs that occur.
+fn totals(totals: &[PlanTotal], ink: &Ink) -> String {
+    let used: BTreeSet<&str> = totals.iter().map(|total| total.verb.as_str()).collect();
+    let verbs: Vec<&'static str> = VERBS.into_iter().filter(|verb| used.contains(verb)).collect();
+    let mut targets: BTreeMap<&TargetName, (ApplyMode, BTreeMap<&str, u64>)> = BTreeMap::new();
+    for total in totals {
+        let (_, by_verb) = targets
+            .entry(&total.target)
+            .or_insert_with(|| (total.apply, BTreeMap::new()));
+        *by_verb.entry(&total.verb).or_default() += total.operations;
+    }
+    let mut heading = vec![("target", Align::Left)];
+    heading.extend(verbs.iter().map(|verb| (*verb, Align::Right)));
+    heading.extend([("in all", Align::Right), ("apply", Align::Left)]);
+    let mut table = Table::new(&heading);
+    for (target, (apply, by_verb)) in &targets {
+        let mut cells = vec![target.to_string().into()];
+        cells.extend(verbs.iter().map(|verb| match by_verb.get(verb) {
+            Some(number) => grouped(*number).into(),
+            None => "·".into(),
+        }));
+        cells.push(grouped(by_verb.values().sum()).into());
+        cells.push(apply_mode(*apply).into());
+        table.row(cells);
+    }
+    if table.is_empty() {
+        String::new()
+    } else {
+        table.render(0, ink) + "\n"
+    }
+}
+
+/// As in the targets document.
+pub(crate) const fn apply_mode(mode: ApplyMode) -> &'static str {
+    match mode {
+        ApplyMode::Observe => "observe",
+        ApplyMode::Manual => "manual",
+        ApplyMode::Auto => "auto",
+    }
+}
+
+fn closing(plan: &Plan) -> String {
+    let observed: u64 = plan
+        .totals
+        .iter()
+        .filter(|total| total.apply == ApplyMode::Observe)
+        .map(|total| total.operations)
+        .sum();
+    let queued: u64 = plan.accounts.iter().map(|entry| entry.queued).sum();
+    match (plan.operations(), plan.operations() - observed, queued) {
+        (0, _, 0) => "Nothing to do: every account is as it should be.\n".to_owned(),
+        (0, _, queued) => format!(
+            "Nothing new; {} in the queue. `usher apply` goes on.\n",
+            count(queued, "operation is", "operations are")
+        ),
+        (all, 0, _) => format!(
+            "{}, none of which would run: the targets are only observed.\n",
+            count(all, "operation", "operations")
+        ),
+        (_, run, _) => format!(
+            "{} would run. `usher apply` does it.\n",
+            count(run, "operation", "operations")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples;
+
+    #[test]
+    fn a_plan_reads_person_by_person() {
+        insta::assert_snapshot!(plan(&samples::plan(), &Ink::plain()));
+    }
+
+    #[test]
+    fn an_empty_plan_says_so() {
+        let nothing = Plan {
+            accounts: vec![],
+            totals: vec![],
+            problems: vec![],
+            ..samples::plan()
+        };
+        insta::assert_snapshot!(plan(&nothing, &Ink::plain()), @r"
+        Plan of 2026-03-02 08:00:00 +00:00, 203 people looked at
+
+        Nothing to do: every account is as it should be.
+        ");
+    }
+
+    #[test]
+    fn a_long_plan_is_cut_by_people() {
+        let mut long = samples::plan();
+        let one = long.accounts[0].clone();
+        long.accounts = (0..PEOPLE_SHOWN_MAX as u128 + 7)
+            .map(|number| PlanEntry {
+                identity: samples::identity_id(number),
+                ..one.clone()
+            })
+            .collect();
+        let text = plan(&long, &Ink::plain());
+        assert!(
+            text.contains("\n… and 7 more people (--json shows all)\n"),
+            "{text}"
+        );
+    }
+}

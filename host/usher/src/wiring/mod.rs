@@ -1,0 +1,13 @@
+//! Where the program meets the machine: clock, randomness, secrets, files, signals. Nothing else reads any of these.
+
+pub(crate) mod actor;
+pub(crate) mod app;
+pub(crate) mod clock;
+pub(crate) mod connectors;
+pub(crate) mod files;
+pub(crate) mod folder;
+pub(crate) mod interrupt;
+pub(crate) mod probes;
+pub(crate) mod progress;
+pub(crate) mod randomness;
+pub(crate) mod secrets;

@@ -1,0 +1,169 @@
+//! Secrets from the environment and from files, looked up when they are needed and never kept.
+
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use async_trait::async_trait;
+use usher_connectors::{SecretString, Secrets};
+use usher_lifecycle::targets::SecretReference;
+
+/// Largest secret file, in bytes: the longest tokens seen are about 10 KB.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// Everybody else on the machine.
+const OTHERS: u32 = 0o007;
+
+/// Looks secrets up where the targets document says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EnvFileSecrets;
+
+#[async_trait]
+impl Secrets for EnvFileSecrets {
+    async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, String> {
+        match reference {
+            SecretReference::Env(name) => from_env(name),
+            SecretReference::File(path) => {
+                let path = path.clone();
+                match tokio::task::spawn_blocking(move || from_file(Path::new(&path))).await {
+                    Ok(result) => result,
+                    Err(_) => Err("reading the secret was cut short".to_owned()),
+                }
+            }
+        }
+    }
+}
+
+fn from_env(name: &str) -> Result<SecretString, String> {
+    match std::env::var(name) {
+        Ok(secret) if secret.is_empty() => Err(format!("environment variable `{name}` is empty")),
+        Ok(secret) => Ok(SecretString::new(secret)),
+        Err(std::env::VarError::NotPresent) => Err(format!(
+            "environment variable `{name}` is not set; set it before starting usher"
+        )),
+        Err(std::env::VarError::NotUnicode(_)) => Err(format!("environment variable `{name}` is not UTF-8")),
+    }
+}
+
+fn from_file(path: &Path) -> Result<SecretString, String> {
+    let shown = path.display();
+    let file = std::fs::File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => format!("secret file {shown} does not exist"),
+        _ => format!("secret file {shown} cannot be opened: {error}"),
+    })?;
+    // Of the open file, so that nobody can swap it between the look and the read.
+    let metadata = file
+        .metadata()
+        .map_err(|error| format!("secret file {shown} cannot be looked at: {error}"))?;
+    if !metadata.is_file() {
+        return Err(format!("secret file {shown} is not a regular file"));
+    }
+    let mode = metadata.permissions().mode();
+    if mode & OTHERS != 0 {
+        return Err(format!(
+            "secret file {shown} is open to every user of this machine (mode {:03o}); run `chmod 600 {shown}`",
+            mode & 0o777
+        ));
+    }
+    let mut secret = String::new();
+    file.take(SECRET_BYTES_MAX + 1)
+        .read_to_string(&mut secret)
+        .map_err(|error| format!("secret file {shown} cannot be read: {error}"))?;
+    if secret.len() as u64 > SECRET_BYTES_MAX {
+        return Err(format!(
+            "secret file {shown} has more than {SECRET_BYTES_MAX} bytes; is it the right file?"
+        ));
+    }
+    if secret.ends_with('\n') {
+        secret.pop();
+        if secret.ends_with('\r') {
+            secret.pop();
+        }
+    }
+    if secret.is_empty() {
+        return Err(format!("secret file {shown} is empty"));
+    }
+    Ok(SecretString::new(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn file(content: &str, mode: u32) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        (folder, path)
+    }
+
+    async fn read(path: &str) -> Result<String, String> {
+        let secret = EnvFileSecrets
+            .resolve(&SecretReference::File(path.to_owned()))
+            .await?;
+        Ok(secret.expose().to_owned())
+    }
+
+    #[tokio::test]
+    async fn one_trailing_line_break_is_taken_off() {
+        for (content, secret) in [
+            ("hunter2\n", "hunter2"),
+            ("hunter2\r\n", "hunter2"),
+            ("a\n\n", "a\n"),
+            ("x", "x"),
+        ] {
+            let (_folder, path) = file(content, 0o600);
+            assert_eq!(read(&path).await.unwrap(), secret);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_everybody_can_read_is_refused_without_telling_it() {
+        for mode in [0o644, 0o604, 0o602] {
+            let (_folder, path) = file("hunter2", mode);
+            let error = read(&path).await.unwrap_err();
+            assert!(
+                error.contains("chmod 600") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+        let (_folder, path) = file("hunter2", 0o640);
+        assert!(read(&path).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_a_secret_is_refused() {
+        let (folder, path) = file("", 0o600);
+        assert!(read(&path).await.unwrap_err().contains("empty"));
+        fs::write(&path, "x".repeat(70_000)).unwrap();
+        assert!(read(&path).await.unwrap_err().contains("more than"));
+        assert!(
+            read("/nowhere/token")
+                .await
+                .unwrap_err()
+                .contains("does not exist")
+        );
+        assert!(
+            read(folder.path().to_str().unwrap())
+                .await
+                .unwrap_err()
+                .contains("not a regular file")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_missing_variable_is_named() {
+        let reference = SecretReference::Env("USHER_TEST_NOT_SET".into());
+        let error = EnvFileSecrets.resolve(&reference).await.unwrap_err();
+        assert!(error.contains("`USHER_TEST_NOT_SET` is not set"), "{error}");
+        let path = EnvFileSecrets
+            .resolve(&SecretReference::Env("PATH".into()))
+            .await
+            .unwrap();
+        assert_eq!(path.expose(), std::env::var("PATH").unwrap());
+    }
+}
