@@ -1,5 +1,7 @@
 //! Rules of the house that no compiler holds: who may import whom, licences, file sizes, names, what must not be committed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
