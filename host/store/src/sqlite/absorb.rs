@@ -1,5 +1,6 @@
 //! Absorption: accepted rows become facts, a bounded number at a time.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{Row, SqliteConnection};
 use usher_lifecycle::attributes::Attributes;
@@ -54,12 +55,16 @@ const TOUCH_IDENTITIES: &str = "
 
 const DELETE_CHUNK: &str = "DELETE FROM staged WHERE snapshot = ?1 AND key <= ?2";
 
+/// Record, attributes and digest if they changed, missing snapshots, absent since.
+#[derive(Serialize)]
+struct RecordUpdate(i64, Option<String>, Option<String>, i64, Option<i64>);
+
 /// What a chunk changes, collected row by row and written statement by statement.
 #[derive(Default)]
 struct Changes {
     identities: Vec<(i64, String)>,
     records: Vec<(String, i64, String, String)>,
-    updates: Vec<(i64, Option<String>, Option<String>, i64, Option<i64>)>,
+    updates: Vec<RecordUpdate>,
     touched: Vec<i64>,
 }
 
@@ -145,7 +150,7 @@ impl SqliteStore {
             cells.get("staged.attributes")?,
             hex(&cells.bytes::<16>("staged.digest")?),
         ));
-        write.audit(Entry {
+        write.audit(&Entry {
             event: "identity.created",
             subject: Some(Subject {
                 number: identity,
@@ -202,7 +207,7 @@ impl SqliteStore {
             row.try_get(0).map_err(failed(DOING))?
         };
         if left == SnapshotState::Absorbed as i64 {
-            write.audit(Entry {
+            write.audit(&Entry {
                 event: "import.absorbed",
                 subject: None,
                 cause: &accepted.cause,
@@ -240,7 +245,7 @@ fn absorb_known(
                 if missing == 0 {
                     return Ok(key);
                 }
-                changes.updates.push((record, None, None, 0, None));
+                changes.updates.push(RecordUpdate(record, None, None, 0, None));
                 "identity.present"
             } else {
                 let text: String = cells.get("staged.attributes")?;
@@ -251,7 +256,7 @@ fn absorb_known(
                 if absent.is_some() {
                     payload["absent"] = json!(false);
                 }
-                changes.updates.push((
+                changes.updates.push(RecordUpdate(
                     record,
                     Some(text),
                     Some(hex(&cells.bytes::<16>("staged.digest")?)),
@@ -263,14 +268,20 @@ fn absorb_known(
             }
         }
         1 => {
-            changes.updates.push((record, None, None, missing + 1, absent));
+            changes
+                .updates
+                .push(RecordUpdate(record, None, None, missing + 1, absent));
             payload["missing-snapshots"] = json!(missing + 1);
             "identity.missing"
         }
         2 => {
-            changes
-                .updates
-                .push((record, None, None, missing + 1, absent.or(Some(accepted.at_us))));
+            changes.updates.push(RecordUpdate(
+                record,
+                None,
+                None,
+                missing + 1,
+                absent.or(Some(accepted.at_us)),
+            ));
             payload["missing-snapshots"] = json!(missing + 1);
             if absent.is_some() {
                 "identity.missing"
@@ -282,7 +293,7 @@ fn absorb_known(
         }
         other => return Err(cells.corrupt("staged.change", format!("there is no change {other}"))),
     };
-    write.audit(Entry {
+    write.audit(&Entry {
         event,
         subject: Some(subject),
         cause: &accepted.cause,

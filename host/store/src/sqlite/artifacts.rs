@@ -60,7 +60,7 @@ impl SqliteStore {
             .execute(&mut *write.tx)
             .await
             .map_err(failed(doing))?;
-        write.audit(Entry {
+        write.audit(&Entry {
             event: "connector.added",
             subject: None,
             cause: NO_CAUSE,

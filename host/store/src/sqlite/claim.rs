@@ -100,7 +100,7 @@ pub(super) async fn claim(
         .map_err(failed(DOING))?;
     let claimed = rows.iter().map(claimed).collect::<Result<Vec<_>, _>>()?;
     let ids: Vec<OperationId> = claimed.iter().map(|operation| operation.id).collect();
-    write.audit(Entry {
+    write.audit(&Entry {
         event: "operations.claimed",
         subject: None,
         cause: NO_CAUSE,

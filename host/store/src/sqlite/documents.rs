@@ -47,7 +47,7 @@ impl Documents for SqliteStore {
             .await
             .map_err(failed(doing))?;
         // Every identity is due now: it was planned under a smaller sum of versions.
-        write.audit(Entry {
+        write.audit(&Entry {
             event: "document.activated",
             subject: None,
             cause: NO_CAUSE,

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use serde_json::json;
-use sqlx::{Row, SqliteConnection};
 use usher_lifecycle::ids::SnapshotId;
 use usher_lifecycle::name::SourceName;
 
 use super::SqliteStore;
 use super::rows::{Cells, failed, hex, json_of, micros};
-use super::write::{Entry, NO_CAUSE, Raised, Write};
+use super::snapshots::{insert, latest_accepted, payload, refuse_while_unabsorbed, source_number, staging};
+use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{
     Change, Context, FactsStore, IndexEntry, NewSnapshot, Snapshot, SnapshotState, StagedRecord, StoreError,
 };
@@ -24,16 +24,6 @@ const INDEX: &str = r#"
     SELECT r.id AS "source_record.id", r.key AS "source_record.key", r.digest AS "source_record.digest",
            r.missing_snapshots AS "source_record.missing_snapshots", r.absent_since_us AS "source_record.absent_since_us"
     FROM source_record r WHERE r.source = (SELECT id FROM source WHERE name = ?1)"#;
-
-const SNAPSHOT: &str = r#"
-    SELECT p.id AS "snapshot.id", p.source AS "snapshot.source", p.origin AS "snapshot.origin", p.rows AS "snapshot.rows",
-           p.changes AS "snapshot.changes", p.state AS "snapshot.state", p.base AS "snapshot.base", p.reason AS "snapshot.reason",
-           p.file_digest AS "snapshot.file_digest", s.name AS "source.name"
-    FROM snapshot p JOIN source s ON s.id = p.source WHERE p.public_id = ?1"#;
-
-const INSERT_SNAPSHOT: &str = "
-    INSERT INTO snapshot (public_id, source, origin, file_digest, rows, state, base, at_us, reason)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 const DISCARD_ROWS: &str = "
     DELETE FROM staged WHERE (snapshot, key) IN (
@@ -116,7 +106,7 @@ impl FactsStore for SqliteStore {
             .map_err(failed(doing))?;
         let id = SnapshotId::from_parts(context.at, &self.random());
         insert(&mut write, id, &snapshot, source, None, context).await?;
-        write.audit(Entry {
+        write.audit(&Entry {
             event: "import.started",
             subject: None,
             cause: NO_CAUSE,
@@ -160,7 +150,7 @@ impl FactsStore for SqliteStore {
         let mut payload = payload(snapshot, &found.source_name, &found.origin, found.rows);
         payload["changes"] = json!(found.changes);
         payload["file-sha256"] = json!(hex(&found.file_digest));
-        write.audit(Entry {
+        write.audit(&Entry {
             event: "import.accepted",
             subject: None,
             cause: NO_CAUSE,
@@ -188,7 +178,7 @@ impl FactsStore for SqliteStore {
         let mut payload = payload(id, &snapshot.source, &snapshot.origin, snapshot.rows);
         payload["reason"] = json!(reason);
         payload["file-sha256"] = json!(hex(&snapshot.file_digest));
-        write.audit(Entry {
+        write.audit(&Entry {
             event: "import.refused",
             subject: None,
             cause: NO_CAUSE,
@@ -273,125 +263,5 @@ impl SqliteStore {
             .await
             .map_err(failed(doing))?;
         tx.commit().await.map_err(failed(doing))
-    }
-}
-
-/// A snapshot that is being staged.
-struct Staging {
-    number: i64,
-    source: i64,
-    source_name: SourceName,
-    origin: String,
-    rows: u64,
-    changes: u64,
-    base: i64,
-    file_digest: [u8; 32],
-}
-
-async fn staging(connection: &mut SqliteConnection, id: SnapshotId) -> Result<Staging, StoreError> {
-    let row = sqlx::query(SNAPSHOT)
-        .bind(id.uuid().as_bytes().to_vec())
-        .fetch_optional(connection)
-        .await
-        .map_err(failed("reading an import"))?
-        .ok_or_else(|| StoreError::NotFound(format!("there is no import {id}")))?;
-    let cells = Cells::new(&row, "snapshot.id")?;
-    match cells.snapshot_state("snapshot.state")? {
-        SnapshotState::Staging => {}
-        SnapshotState::Accepted | SnapshotState::Absorbed => {
-            return Err(StoreError::Stale(format!("import {id} was accepted already")));
-        }
-        SnapshotState::Refused => {
-            let reason: Option<String> = cells.get("snapshot.reason")?;
-            return Err(StoreError::Stale(format!(
-                "import {id} cannot go on: {}",
-                reason.as_deref().unwrap_or("it was refused")
-            )));
-        }
-    }
-    Ok(Staging {
-        number: cells.get("snapshot.id")?,
-        source: cells.get("snapshot.source")?,
-        source_name: cells.name("source.name")?,
-        origin: cells.get("snapshot.origin")?,
-        rows: cells.count("snapshot.rows")?,
-        changes: cells.count("snapshot.changes")?,
-        base: cells.get("snapshot.base")?,
-        file_digest: cells.bytes("snapshot.file_digest")?,
-    })
-}
-
-async fn insert(
-    write: &mut Write<'_>,
-    id: SnapshotId,
-    snapshot: &NewSnapshot,
-    source: i64,
-    refused: Option<&str>,
-    context: &Context,
-) -> Result<(), StoreError> {
-    let base = latest_accepted(&mut write.tx, source).await?;
-    let state = if refused.is_some() {
-        SnapshotState::Refused
-    } else {
-        SnapshotState::Staging
-    };
-    sqlx::query(INSERT_SNAPSHOT)
-        .bind(id.uuid().as_bytes().to_vec())
-        .bind(source)
-        .bind(&snapshot.origin)
-        .bind(snapshot.file_digest.to_vec())
-        .bind(i64::try_from(snapshot.rows).unwrap_or(i64::MAX))
-        .bind(state as i64)
-        .bind(base)
-        .bind(micros(context.at))
-        .bind(refused)
-        .execute(&mut *write.tx)
-        .await
-        .map_err(failed("recording an import"))?;
-    Ok(())
-}
-
-fn payload(id: SnapshotId, source: &SourceName, origin: &str, rows: u64) -> serde_json::Value {
-    json!({ "import": id, "source": source, "origin": origin, "rows": rows })
-}
-
-/// The number of a source, made when it is new.
-async fn source_number(connection: &mut SqliteConnection, name: &SourceName) -> Result<i64, StoreError> {
-    let doing = "reading a source";
-    sqlx::query("INSERT INTO source (name) VALUES (?1) ON CONFLICT DO NOTHING")
-        .bind(name.as_str())
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(doing))?;
-    let row = sqlx::query("SELECT id FROM source WHERE name = ?1")
-        .bind(name.as_str())
-        .fetch_one(connection)
-        .await
-        .map_err(failed(doing))?;
-    row.try_get(0).map_err(failed(doing))
-}
-
-/// The newest accepted snapshot of a source, 0 when there is none.
-async fn latest_accepted(connection: &mut SqliteConnection, source: i64) -> Result<i64, StoreError> {
-    let doing = "reading the latest import";
-    let row = sqlx::query("SELECT coalesce(max(id), 0) FROM snapshot WHERE source = ?1 AND state IN (1, 2)")
-        .bind(source)
-        .fetch_one(connection)
-        .await
-        .map_err(failed(doing))?;
-    row.try_get(0).map_err(failed(doing))
-}
-
-/// Between acceptance and the end of absorption the facts are half old, half new: nothing may be decided from them.
-pub(super) async fn refuse_while_unabsorbed(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let unabsorbed = sqlx::query("SELECT 1 FROM snapshot WHERE state = 1 LIMIT 1")
-        .fetch_optional(connection)
-        .await
-        .map_err(failed("reading accepted imports"))?;
-    match unabsorbed {
-        None => Ok(()),
-        Some(_) => Err(StoreError::Stale(
-            "an accepted import is not absorbed yet; absorb it first".to_owned(),
-        )),
     }
 }

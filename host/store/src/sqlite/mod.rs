@@ -6,6 +6,7 @@
 
 mod absorb;
 mod artifacts;
+mod attempts;
 mod audit;
 mod claim;
 mod documents;
@@ -13,11 +14,16 @@ mod facts;
 mod folder;
 mod identities;
 mod operations;
+mod outcome_batch;
 mod outcomes;
 mod peek;
+mod plan_queue;
 mod planning;
 mod rows;
 mod schema;
+mod snapshots;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::Path;

@@ -96,7 +96,7 @@ impl Operations for SqliteStore {
         for row in &rows {
             let cells = Cells::new(row, "operation.id")?;
             let operation = OperationId::new(cells.uuid("operation.public_id")?);
-            write.audit(Entry {
+            write.audit(&Entry {
                 event: "operation.recovered",
                 subject: Some(subject(&cells)?),
                 cause: cells.get("operation.cause")?,
@@ -266,7 +266,7 @@ impl Operations for SqliteStore {
             .execute(&mut *write.tx)
             .await
             .map_err(failed(doing))?;
-        write.audit(Entry {
+        write.audit(&Entry {
             event: "operation.released",
             subject: Some(subject),
             cause: cells.get("operation.cause")?,

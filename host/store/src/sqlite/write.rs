@@ -1,5 +1,6 @@
 //! The write transaction: one writer, `BEGIN IMMEDIATE`, audit rows and the high-water time in the same commit.
 
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
@@ -42,6 +43,21 @@ pub(super) struct Entry<'a> {
     pub(super) payload: Value,
 }
 
+/// A row as its statement takes it: one array of the JSON parameter.
+#[derive(Serialize)]
+struct AuditRow(
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+    &'static str,
+    Option<i64>,
+    String,
+    String,
+    String,
+);
+
 /// A cause with no links, as JSON text.
 pub(super) const NO_CAUSE: &str = "[]";
 
@@ -61,18 +77,7 @@ pub(super) struct Write<'a> {
     doing: &'static str,
     actor: String,
     at_us: i64,
-    entries: Vec<(
-        i64,
-        i64,
-        i64,
-        i64,
-        String,
-        &'static str,
-        Option<i64>,
-        String,
-        String,
-        String,
-    )>,
+    rows: Vec<AuditRow>,
 }
 
 impl Writer {
@@ -145,14 +150,14 @@ impl Writer {
             doing,
             actor,
             at_us: context.at.as_microsecond(),
-            entries: Vec::new(),
+            rows: Vec::new(),
         })
     }
 }
 
 impl Write<'_> {
     /// Adds an audit row; written with the commit.
-    pub(super) fn audit(&mut self, entry: Entry<'_>) {
+    pub(super) fn audit(&mut self, entry: &Entry<'_>) {
         let payload = entry.payload.to_string();
         let (seq, n) = (self.head.seq + 1, self.head.n + 1);
         let hash = row_hash(
@@ -170,7 +175,7 @@ impl Write<'_> {
             },
         );
         self.head = Head { seq, n, hash };
-        self.entries.push((
+        self.rows.push(AuditRow(
             seq,
             self.writer,
             n,
@@ -187,8 +192,8 @@ impl Write<'_> {
     /// Writes the audit rows, raises the high-water time and the counters, and commits.
     pub(super) async fn commit(mut self, raised: Raised) -> Result<(), StoreError> {
         let doing = self.doing;
-        if !self.entries.is_empty() {
-            let rows = json_of(doing, &self.entries)?;
+        if !self.rows.is_empty() {
+            let rows = json_of(doing, &self.rows)?;
             sqlx::query(INSERT_AUDIT)
                 .bind(rows)
                 .execute(&mut *self.tx)

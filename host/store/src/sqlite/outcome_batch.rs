@@ -1,0 +1,133 @@
+//! What a batch of outcomes writes, statement by statement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::json;
+use usher_lifecycle::ids::OperationId;
+
+use super::operations::promote;
+use super::outcomes::DOING;
+use super::rows::{Cells, failed, json_of, micros};
+use super::write::{Entry, Subject, Write};
+use crate::StoreError;
+
+const UPDATE_OPERATIONS: &str = "
+    UPDATE operation
+    SET state = j.state, due_us = j.due, attempts = j.attempts, settle = j.settle, unknown_since_us = j.unknown,
+        ended_us = j.ended, message = j.message
+    FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS due, value ->> 3 AS attempts, value ->> 4 AS settle,
+                 value ->> 5 AS unknown, value ->> 6 AS ended, value ->> 7 AS message FROM json_each(?1)) AS j
+    WHERE operation.id = j.id";
+
+const UPDATE_ACCOUNTS: &str = "
+    UPDATE account
+    SET state = j.state, external_id = j.external_id, attributes = j.attributes, entitlements = j.entitlements,
+        version = j.version, written = j.written, observed_us = ?2
+    FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS external_id, value ->> 3 AS attributes,
+                 value ->> 4 AS entitlements, value ->> 5 AS version, unhex(value ->> 6) AS written FROM json_each(?1)) AS j
+    WHERE account.id = j.id";
+
+const SUPERSEDE_WAITING: &str = r#"
+    UPDATE operation SET state = 6, ended_us = ?2, message = 'the operation before it was given up'
+    WHERE state = 0 AND state < 4 AND account IN (SELECT value FROM json_each(?1))
+    RETURNING id AS "operation.id", account AS "operation.account", public_id AS "operation.public_id",
+              cause AS "operation.cause", work ->> 'do' AS "operation.work""#;
+
+const TOUCH_IDENTITIES: &str = "
+    UPDATE identity SET facts_version = facts_version + 1, dirty = max(identity.dirty, j.dirty)
+    FROM (SELECT value ->> 0 AS id, value ->> 1 AS dirty FROM json_each(?1)) AS j
+    WHERE identity.id = j.id";
+
+pub(super) type OperationUpdate = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String);
+pub(super) type AccountUpdate = (
+    i64,
+    i64,
+    Option<String>,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+);
+
+/// Everything one batch writes, collected outcome by outcome and written statement by statement.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) operations: Vec<OperationUpdate>,
+    pub(super) accounts: Vec<AccountUpdate>,
+    /// Accounts whose operation ended well: the next becomes ready.
+    pub(super) freed: BTreeSet<i64>,
+    /// Accounts whose operation was given up, with whom and where: what waits is superseded.
+    pub(super) given_up: BTreeMap<i64, (Subject, String)>,
+    pub(super) touched: BTreeMap<i64, bool>,
+}
+
+impl Batch {
+    pub(super) async fn write(self, write: &mut Write<'_>, at: Timestamp) -> Result<(), StoreError> {
+        if self.operations.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(UPDATE_OPERATIONS)
+            .bind(json_of(DOING, &self.operations)?)
+            .execute(&mut *write.tx)
+            .await
+            .map_err(failed(DOING))?;
+        if !self.accounts.is_empty() {
+            sqlx::query(UPDATE_ACCOUNTS)
+                .bind(json_of(DOING, &self.accounts)?)
+                .bind(micros(at))
+                .execute(&mut *write.tx)
+                .await
+                .map_err(failed(DOING))?;
+        }
+        supersede_waiting(write, &self.given_up, at).await?;
+        promote(&mut write.tx, &self.freed).await?;
+        let touched: Vec<(i64, i64)> = self
+            .touched
+            .iter()
+            .map(|(identity, dirty)| (*identity, i64::from(*dirty)))
+            .collect();
+        sqlx::query(TOUCH_IDENTITIES)
+            .bind(json_of(DOING, &touched)?)
+            .execute(&mut *write.tx)
+            .await
+            .map_err(failed(DOING))?;
+        Ok(())
+    }
+}
+
+async fn supersede_waiting(
+    write: &mut Write<'_>,
+    given_up: &BTreeMap<i64, (Subject, String)>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    if given_up.is_empty() {
+        return Ok(());
+    }
+    let accounts: Vec<i64> = given_up.keys().copied().collect();
+    let rows = sqlx::query(SUPERSEDE_WAITING)
+        .bind(json_of(DOING, &accounts)?)
+        .bind(micros(at))
+        .fetch_all(&mut *write.tx)
+        .await
+        .map_err(failed(DOING))?;
+    for row in &rows {
+        let cells = Cells::new(row, "operation.id")?;
+        let Some((subject, slot)) = given_up.get(&cells.get::<i64>("operation.account")?) else {
+            continue;
+        };
+        let operation = OperationId::new(cells.uuid("operation.public_id")?);
+        write.audit(&Entry {
+            event: "operation.superseded",
+            subject: Some(*subject),
+            cause: cells.get("operation.cause")?,
+            payload: json!({
+                "operation": operation,
+                "account": slot,
+                "work": cells.get::<String>("operation.work")?,
+                "message": "the operation before it was given up",
+            }),
+        });
+    }
+    Ok(())
+}

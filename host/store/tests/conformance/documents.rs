@@ -1,0 +1,85 @@
+//! Documents and components.
+
+use usher_store::{DocumentKind, NewDocument, StoreError};
+
+use super::*;
+
+fn policy(text: &str) -> NewDocument {
+    NewDocument {
+        kind: DocumentKind::Policy,
+        text: text.to_owned(),
+        resolved: serde_json::json!({ "n": text.len() }),
+    }
+}
+
+/// Versions count per kind; the same document again is no new version; all survives a reopening.
+pub(crate) async fn documents_have_versions(backend: &impl Backend) {
+    let store = backend.open(at(0)).await;
+    assert_eq!(store.document(DocumentKind::Policy).await.unwrap(), None);
+    assert_eq!(store.activate(policy("a"), &context(1)).await.unwrap(), 1);
+    assert_eq!(store.activate(policy("a"), &context(2)).await.unwrap(), 1);
+    assert_eq!(store.activate(policy("bb"), &context(3)).await.unwrap(), 2);
+    assert_eq!(store.activate(policy("a"), &context(4)).await.unwrap(), 3);
+    let targets = NewDocument {
+        kind: DocumentKind::Targets,
+        ..policy("t")
+    };
+    assert_eq!(store.activate(targets, &context(5)).await.unwrap(), 1);
+    drop(store);
+    let store = backend.open(at(6)).await;
+    let active = store.document(DocumentKind::Policy).await.unwrap().unwrap();
+    assert_eq!(
+        (active.version, active.text.as_str(), active.activated_at),
+        (3, "a", at(4))
+    );
+    assert_eq!(active.resolved, serde_json::json!({ "n": 1 }));
+    assert_eq!(
+        store
+            .document(DocumentKind::Targets)
+            .await
+            .unwrap()
+            .unwrap()
+            .version,
+        1
+    );
+    let told = store.audit_tail(10).await.unwrap();
+    assert_eq!(
+        told.iter()
+            .filter(|row| row.event == "document.activated")
+            .count(),
+        4
+    );
+}
+
+/// Components are kept by the digest of their bytes.
+pub(crate) async fn components_are_kept_by_digest(backend: &impl Backend) {
+    let store = backend.open(at(0)).await;
+    let info = store
+        .add_artifact("sql", "0.1.0", b"component", &context(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        info.digest,
+        "6985ca1f4daa5a584a28eae043a239cb96689af1337ea13afb63e00c2bf512fa"
+    );
+    assert_eq!((info.size_bytes, info.added_at), (9, at(1)));
+    let same = store
+        .add_artifact("sql", "0.1.0", b"component", &context(2))
+        .await
+        .unwrap();
+    assert_eq!(same, info);
+    let newer = store
+        .add_artifact("sql", "0.2.0", &[0; 100_000], &context(3))
+        .await
+        .unwrap();
+    assert_eq!(store.artifacts().await.unwrap(), [newer, info.clone()]);
+    let found = store.artifact(&info.digest).await.unwrap();
+    assert_eq!(
+        (found.info, found.bytes.as_slice()),
+        (info, b"component".as_slice())
+    );
+    for unknown in ["", "xyz", &"0".repeat(64), &"é".repeat(32)] {
+        let missing = store.artifact(unknown).await;
+        assert!(matches!(missing, Err(StoreError::NotFound(_))), "{missing:?}");
+    }
+}

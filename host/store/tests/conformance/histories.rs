@@ -1,0 +1,269 @@
+//! Random histories: whatever happens in whatever order, the queue keeps its promises.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use proptest::prelude::*;
+use usher_lifecycle::operation::OperationState;
+use usher_store::{OperationFilter, OperationRow};
+
+use super::*;
+
+/// One step of a history. Numbers choose among what there is, by remainder.
+#[derive(Clone, Debug)]
+pub(crate) enum Move {
+    /// Plans operations for a person; overtakes what may be overtaken first, if told so.
+    Plan {
+        person: usize,
+        operations: usize,
+        overtake: bool,
+    },
+    /// The facts of a person change.
+    Import { person: usize },
+    /// Claims from both targets.
+    Claim { limit: u32 },
+    /// An attempt under way ends.
+    End { attempt: usize, how: usize },
+    /// An outcome of an attempt that has ended long ago arrives.
+    Late { attempt: usize },
+    /// A person releases a held or failed operation.
+    Release { which: usize },
+    /// The process ends and starts again.
+    Crash,
+}
+
+pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        4 => (0..3_usize, 0..4_usize, any::<bool>())
+            .prop_map(|(person, operations, overtake)| Move::Plan { person, operations, overtake }),
+        1 => (0..3_usize).prop_map(|person| Move::Import { person }),
+        4 => (1..4_u32).prop_map(|limit| Move::Claim { limit }),
+        6 => (any::<usize>(), 0..6_usize).prop_map(|(attempt, how)| Move::End { attempt, how }),
+        1 => any::<usize>().prop_map(|attempt| Move::Late { attempt }),
+        1 => any::<usize>().prop_map(|which| Move::Release { which }),
+        1 => Just(Move::Crash),
+    ];
+    prop::collection::vec(one, 1..40)
+}
+
+/// What a history has seen so far.
+#[derive(Default)]
+struct Seen {
+    under_way: Vec<ClaimedOperation>,
+    ended: Vec<ClaimedOperation>,
+    done: HashSet<OperationId>,
+    planned: u64,
+    links: u32,
+}
+
+/// Plays a history and checks the promises after every step.
+pub(crate) async fn the_queue_keeps_its_promises(backend: &impl Backend, history: &[Move]) {
+    let mut store = backend.open(at(0)).await;
+    people(&store, 3).await;
+    let mut seen = Seen::default();
+    for (second, step) in (1_i64..).zip(history) {
+        if let Move::Crash = step {
+            drop(store);
+            store = backend.open(at(second)).await;
+            let lost = store.recover(&context(second)).await.unwrap();
+            assert_eq!(lost, seen.under_way.len() as u64);
+            seen.ended.append(&mut seen.under_way);
+        } else {
+            play(&store, step, &mut seen, second).await;
+        }
+        check(&store, &seen).await;
+    }
+    store.audit_verify().await.unwrap();
+}
+
+async fn play(store: &impl Store, step: &Move, seen: &mut Seen, second: i64) {
+    match step {
+        Move::Plan {
+            person,
+            operations,
+            overtake,
+        } => {
+            let row = store.identities_page(None, 10).await.unwrap().remove(*person);
+            let new = (0..*operations)
+                .map(|n| {
+                    let priority = Priority::ALL[(n + person) % 5];
+                    operation(["app", "directory"][n % 2], Work::Read, priority, second)
+                })
+                .collect();
+            let mut plan = planned(&row, new);
+            if *overtake {
+                plan.superseded = row
+                    .accounts
+                    .iter()
+                    .flat_map(|account| &account.open)
+                    .filter(|one| one.state != OperationState::Claimed && !one.settle)
+                    .map(|one| one.id)
+                    .collect();
+            }
+            let done = commit(store, &[plan], second).await;
+            assert_eq!((done.planned, done.stale), (1, 0));
+            seen.planned += done.operations;
+        }
+        Move::Import { person } => {
+            import(
+                store,
+                "hr",
+                &[upsert(&format!("p{person:02}"), &format!("at {second}"))],
+                second,
+            )
+            .await;
+        }
+        Move::Claim { limit } => {
+            let claim = Claim {
+                targets: ["app", "directory"]
+                    .map(|t| TargetClaim {
+                        target: name(t),
+                        limit: *limit,
+                    })
+                    .to_vec(),
+            };
+            let (claimed, _) = store
+                .record_and_claim(&[], &[], &claim, &context(second))
+                .await
+                .unwrap();
+            for operation in &claimed {
+                assert!(!seen.done.contains(&operation.id), "a done operation runs again");
+            }
+            let app = claimed.iter().filter(|one| one.slot == slot("app")).count();
+            assert!(app <= *limit as usize && claimed.len() - app <= *limit as usize);
+            seen.under_way.extend(claimed);
+        }
+        Move::End { attempt, how } if !seen.under_way.is_empty() => {
+            let attempt = seen.under_way.remove(attempt % seen.under_way.len());
+            seen.links += 1;
+            let outcome = match how {
+                0 => outcome(&attempt, Decision::Done),
+                // Every fifth link is somebody else's.
+                1 => done_as(&attempt, &format!("x{}", seen.links % 5)),
+                2 => outcome(
+                    &attempt,
+                    Decision::Retry {
+                        at: at(second + 2),
+                        settle: true,
+                        counts: true,
+                    },
+                ),
+                3 => outcome(
+                    &attempt,
+                    Decision::Retry {
+                        at: at(second),
+                        settle: false,
+                        counts: true,
+                    },
+                ),
+                4 => outcome(&attempt, Decision::Held),
+                _ => outcome(&attempt, Decision::Failed),
+            };
+            assert!(record(store, &[outcome], second).await.is_empty());
+            if *how == 0 {
+                seen.done.insert(attempt.id);
+            }
+            seen.ended.push(attempt);
+        }
+        Move::Late { attempt } if !seen.ended.is_empty() => {
+            let late = &seen.ended[attempt % seen.ended.len()];
+            // Unless the very same attempt number runs again after a release: then it is not late.
+            if seen
+                .under_way
+                .iter()
+                .all(|one| (one.number, one.attempt) != (late.number, late.attempt))
+            {
+                assert_eq!(
+                    record(store, &[done_as(late, "late")], second).await,
+                    [late.number]
+                );
+            }
+        }
+        Move::Release { which } => {
+            let filter = OperationFilter {
+                states: vec![OperationState::Held, OperationState::Failed],
+                limit: 100,
+                ..Default::default()
+            };
+            let stuck = store.operations(&filter).await.unwrap();
+            if !stuck.is_empty() {
+                // A failed one with newer operations behind it is refused; both answers are right.
+                let _ = store.retry(stuck[which % stuck.len()].id, &context(second)).await;
+            }
+        }
+        Move::End { .. } | Move::Late { .. } | Move::Crash => {}
+    }
+}
+
+async fn check(store: &impl Store, seen: &Seen) {
+    let all = store
+        .operations(&OperationFilter {
+            limit: 10_000,
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        all.len() as u64,
+        seen.planned,
+        "operations are neither lost nor doubled"
+    );
+    let mut totals: HashMap<(String, OperationState), u64> = HashMap::new();
+    let mut open: BTreeMap<(String, AccountSlot), Vec<&OperationRow>> = BTreeMap::new();
+    for row in all.iter().rev() {
+        *totals
+            .entry((row.slot.target.to_string(), row.state))
+            .or_default() += 1;
+        if row.state.is_open() {
+            open.entry((row.identity.to_string(), row.slot.clone()))
+                .or_default()
+                .push(row);
+        }
+        assert!(
+            !seen.done.contains(&row.id) || row.state == OperationState::Done,
+            "done stays done"
+        );
+    }
+    for queue in open.values() {
+        assert_ne!(
+            queue[0].state,
+            OperationState::Waiting,
+            "the first of an account does not wait"
+        );
+        for behind in &queue[1..] {
+            assert_eq!(
+                behind.state,
+                OperationState::Waiting,
+                "one operation of an account at a time"
+            );
+        }
+    }
+    let counted: HashMap<_, _> = store
+        .operation_totals()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| ((one.target.to_string(), one.state), one.operations))
+        .collect();
+    assert_eq!(counted, totals, "counts add up");
+    let claimed: u64 = totals
+        .iter()
+        .filter(|((_, state), _)| *state == OperationState::Claimed)
+        .map(|(_, n)| n)
+        .sum();
+    assert_eq!(claimed, seen.under_way.len() as u64);
+    let mut links = HashSet::new();
+    for account in store
+        .identities_page(None, 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .flat_map(|row| row.accounts)
+    {
+        if account.observed.state != AccountState::Absent {
+            assert!(
+                links.insert((account.slot.target, account.observed.external_id)),
+                "a link has one owner"
+            );
+        }
+    }
+}

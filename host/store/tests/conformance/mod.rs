@@ -1,0 +1,252 @@
+//! What every store must do, whatever database is behind it. Each function is one promise; a database's own test file calls
+//! them all with its backend.
+
+pub(crate) mod accounts;
+pub(crate) mod documents;
+pub(crate) mod histories;
+pub(crate) mod imports;
+pub(crate) mod plans;
+pub(crate) mod queue;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use usher_lifecycle::account::{AccountSlot, AccountState, ObservedAccount};
+use usher_lifecycle::attributes::{Attributes, digest};
+use usher_lifecycle::cause::{Actor, Cause};
+use usher_lifecycle::ids::OperationId;
+use usher_lifecycle::name::Name;
+use usher_lifecycle::operation::{Priority, Work};
+use usher_lifecycle::state::IdentityState;
+use usher_store::{
+    Audit, Change, Claim, ClaimedOperation, Context, Decision, Documents, FactsStore, Identities,
+    IdentityRow, NewOperation, NewSnapshot, Operations, Outcome, PlanCommit, Planned, Planning, Randomness,
+    StagedRecord, Store, TargetClaim,
+};
+
+/// A database under test.
+pub(crate) trait Backend {
+    /// Its store.
+    type Store: Store;
+    /// Opens the database, empty the first time, then with what is in it: dropping a store and opening it again is a crash.
+    async fn open(&self, at: Timestamp) -> Self::Store;
+}
+
+/// Numbers that differ from each other, the same in every run.
+#[derive(Default)]
+pub(crate) struct Counted(AtomicU64);
+
+impl Randomness for Counted {
+    fn fill(&self, buffer: &mut [u8]) {
+        for byte in buffer.chunks_mut(8) {
+            let mixed = self
+                .0
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .to_be_bytes();
+            byte.copy_from_slice(&mixed[..byte.len()]);
+        }
+    }
+}
+
+/// One stream of numbers for all stores of a test run, so that ids never repeat after a reopening.
+pub(crate) fn randomness() -> Arc<dyn Randomness> {
+    static SHARED: std::sync::LazyLock<Arc<Counted>> = std::sync::LazyLock::new(Arc::default);
+    SHARED.clone()
+}
+
+/// A moment, in seconds after the start of the test.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    "2026-03-02T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+}
+
+pub(crate) fn context(seconds: i64) -> Context {
+    Context {
+        actor: Actor::Usher,
+        at: at(seconds),
+    }
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(crate) fn attributes(value: &str) -> Attributes {
+    [("name".to_owned(), json!(value))].into_iter().collect()
+}
+
+pub(crate) fn upsert(key: &str, value: &str) -> StagedRecord {
+    let attributes = attributes(value);
+    let digest = digest(&attributes);
+    StagedRecord {
+        key: key.to_owned(),
+        change: Change::Upsert { attributes, digest },
+    }
+}
+
+pub(crate) fn missing(key: &str, confirmed: bool) -> StagedRecord {
+    StagedRecord {
+        key: key.to_owned(),
+        change: Change::Missing { confirmed },
+    }
+}
+
+pub(crate) fn snapshot(source: &str) -> NewSnapshot {
+    NewSnapshot {
+        source: name(source),
+        origin: "people.csv".to_owned(),
+        file_digest: [7; 32],
+        rows: 3,
+    }
+}
+
+pub(crate) async fn absorb_all(store: &impl FactsStore) {
+    while store.absorb(2).await.unwrap() > 0 {}
+}
+
+/// A whole import.
+pub(crate) async fn import(store: &impl Store, source: &str, records: &[StagedRecord], seconds: i64) {
+    let id = store
+        .begin_snapshot(snapshot(source), &context(seconds))
+        .await
+        .unwrap();
+    store.stage(id, records).await.unwrap();
+    store.accept(id, &context(seconds)).await.unwrap();
+    absorb_all(store).await;
+}
+
+/// `n` people of one source, with keys `p00`, `p01` …
+pub(crate) async fn people(store: &impl Store, n: usize) -> Vec<IdentityRow> {
+    let records: Vec<StagedRecord> = (0..n).map(|i| upsert(&format!("p{i:02}"), "first")).collect();
+    import(store, "hr", &records, 0).await;
+    store.identities_page(None, 1_000).await.unwrap()
+}
+
+pub(crate) fn slot(target: &str) -> AccountSlot {
+    AccountSlot {
+        target: name(target),
+        kind: Name::primary(),
+    }
+}
+
+pub(crate) fn operation(target: &str, work: Work, priority: Priority, due: i64) -> NewOperation {
+    let mut random = [0; 10];
+    randomness().fill(&mut random);
+    NewOperation {
+        id: OperationId::from_parts(at(due), &random),
+        slot: slot(target),
+        work,
+        priority,
+        due_at: at(due),
+        cause: Cause::new("hr: in the file").then("active"),
+    }
+}
+
+pub(crate) fn create(target: &str) -> NewOperation {
+    operation(
+        target,
+        Work::Create {
+            attributes: attributes("first"),
+        },
+        Priority::Onboarding,
+        0,
+    )
+}
+
+pub(crate) fn planned(identity: &IdentityRow, operations: Vec<NewOperation>) -> Planned {
+    Planned {
+        reference: identity.reference,
+        facts_version: identity.facts_version,
+        state: IdentityState::Active,
+        state_cause: Cause::new("hr: in the file"),
+        next_change_at: None,
+        superseded: Vec::new(),
+        operations,
+    }
+}
+
+/// Records a plan under the versions of now.
+pub(crate) async fn commit(store: &impl Store, plan: &[Planned], seconds: i64) -> PlanCommit {
+    let versions = store.versions().await.unwrap();
+    store
+        .commit_plan(plan, versions, &context(seconds))
+        .await
+        .unwrap()
+}
+
+/// One person with these operations planned.
+pub(crate) async fn one_person(store: &impl Store, operations: Vec<NewOperation>) -> IdentityRow {
+    let identity = people(store, 1).await.remove(0);
+    commit(store, &[planned(&identity, operations)], 1).await;
+    again(store, &identity).await
+}
+
+/// The identity as it is now.
+pub(crate) async fn again(store: &impl Store, identity: &IdentityRow) -> IdentityRow {
+    store.identity(&identity.id.to_string()).await.unwrap()
+}
+
+pub(crate) async fn claim(
+    store: &impl Operations,
+    target: &str,
+    limit: u32,
+    seconds: i64,
+) -> Vec<ClaimedOperation> {
+    let claim = Claim {
+        targets: vec![TargetClaim {
+            target: name(target),
+            limit,
+        }],
+    };
+    store
+        .record_and_claim(&[], &[], &claim, &context(seconds))
+        .await
+        .unwrap()
+        .0
+}
+
+/// Records outcomes; returns the fenced ones.
+pub(crate) async fn record(store: &impl Operations, outcomes: &[Outcome], seconds: i64) -> Vec<i64> {
+    store
+        .record_and_claim(&[], outcomes, &Claim::default(), &context(seconds))
+        .await
+        .unwrap()
+        .1
+}
+
+pub(crate) fn outcome(claimed: &ClaimedOperation, decision: Decision) -> Outcome {
+    Outcome {
+        number: claimed.number,
+        attempt: claimed.attempt,
+        decision,
+        observed: None,
+        dirty: false,
+        message: "as the target said".to_owned(),
+    }
+}
+
+/// Done, and the account now is there under this id.
+pub(crate) fn done_as(claimed: &ClaimedOperation, external_id: &str) -> Outcome {
+    let observed = ObservedAccount {
+        state: AccountState::Enabled,
+        external_id: Some(external_id.to_owned()),
+        attributes: attributes("first"),
+        ..ObservedAccount::absent()
+    };
+    Outcome {
+        observed: Some(observed),
+        ..outcome(claimed, Decision::Done)
+    }
+}
+
+pub(crate) fn verbs(claimed: &[ClaimedOperation]) -> Vec<&'static str> {
+    claimed.iter().map(|operation| operation.work.verb()).collect()
+}
+
+/// The events of an identity, oldest first.
+pub(crate) async fn events(store: &impl Store, identity: &IdentityRow) -> Vec<String> {
+    let rows = store.timeline(identity.reference, 1_000).await.unwrap();
+    rows.into_iter().map(|row| row.event).collect()
+}
