@@ -1,14 +1,17 @@
 //! Errors of the policy and targets documents: every one says where it is.
 
 pub(crate) mod hint;
+pub(crate) mod item;
 pub(crate) mod reader;
 
 use std::fmt;
 
+use serde::Serialize;
+
 pub use reader::{DOCUMENT_BYTES_MAX, MISTAKES_MAX};
 
 /// One mistake in a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DocumentError {
     /// The file, as the operator named it.
     pub file: String,

@@ -1,8 +1,8 @@
 //! An upper bound of what an expression can cost, worked out before it is ever evaluated.
 //!
 //! Every value has a size: how many elements, the bytes of the largest one, the bytes of all. The size of a result follows from the
-//! sizes of the operands. A loop runs its body once for each element, so its steps multiply, and the bytes it makes are bounded
-//! by a straight line between the smallest and the largest element: all growth is a polynomial with positive coefficients, hence
+//! sizes of the operands. A loop runs its body once for each element; what its body costs and makes is bounded by
+//! a straight line between the smallest and the largest element: all growth is a polynomial with positive coefficients, hence
 //! convex, hence below that line. Numbers are `f64`: what overflows is infinite and refused.
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
@@ -205,24 +205,18 @@ impl<'a> Bounder<'a> {
         let mut size = start;
         let mut loop_steps = 0.0;
         if !is_binding(comprehension) {
-            let count = range.count;
             let accumulated = if makes_list {
                 Size::EMPTY
             } else {
                 Size::text(SMALL)
             };
-            let (none, _) = self.turn(comprehension, Size::EMPTY, accumulated);
-            let (most, steps) = self.turn(comprehension, Size::text(range.largest), accumulated);
-            loop_steps = count * steps;
+            let (none, none_steps) = self.turn(comprehension, Size::EMPTY, accumulated);
+            let (most, most_steps) = self.turn(comprehension, Size::text(range.largest), accumulated);
+            loop_steps = over_all(range, none_steps, most_steps);
             size = if makes_list {
-                let slope = if range.largest > 0.0 {
-                    ((most.total - none.total) / range.largest).max(0.0)
-                } else {
-                    0.0
-                };
-                let total = count * (none.total + 1.0) + range.total * slope;
+                let total = over_all(range, none.total + 1.0, most.total + 1.0);
                 Size {
-                    count: count * most.count.max(1.0),
+                    count: range.count * most.count.max(1.0),
                     largest: most.largest,
                     total,
                 }
@@ -258,6 +252,17 @@ impl<'a> Bounder<'a> {
         self.variables.truncate(outer);
         (size, asked + steps)
     }
+}
+
+/// The sum over all elements of something that grows from `none` (for an empty element) to `most` (for the largest), at most along
+/// a straight line.
+fn over_all(range: Size, none: f64, most: f64) -> f64 {
+    let slope = if range.largest > 0.0 {
+        (most - none).max(0.0) / range.largest
+    } else {
+        0.0
+    };
+    range.count * none + range.total * slope
 }
 
 /// Text with parts exchanged: grows by how much longer the new part is than the old one.

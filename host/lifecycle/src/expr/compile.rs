@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::thread;
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
-use cel::{Context, ExecutionError, Value as CelValue};
+use cel::{Context, ExecutionError};
 use serde_json::{Value, json};
 
 use super::bounds::bounds;
 use super::names::{literal_pattern, walk};
-use super::values::{Variables, to_json};
+use super::values::{Variables, to_json, to_truth};
 use super::{
     AttributeKind, Compiled, Declared, SOURCE_BYTES_MAX, STEPS_MAX, VALUE_BYTES_MAX, Wanted, explain,
-    functions, truth,
+    functions,
 };
 use crate::attributes::Attributes;
 use crate::state::IdentityState;
@@ -24,6 +24,19 @@ pub struct Mistake {
     pub offset: usize,
     /// What is wrong.
     pub message: String,
+    /// What the mistake is about.
+    pub kind: MistakeKind,
+}
+
+/// What a mistake is about: decides whether it can be trusted while not all attributes are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MistakeKind {
+    /// An attribute that is not declared.
+    Attribute,
+    /// Types or sizes, which follow from those of the attributes.
+    Type,
+    /// The expression itself.
+    Expression,
 }
 
 impl Mistake {
@@ -31,6 +44,15 @@ impl Mistake {
         vec![Self {
             offset: 0,
             message: message.into(),
+            kind: MistakeKind::Expression,
+        }]
+    }
+
+    fn of_type(message: impl Into<String>) -> Vec<Self> {
+        vec![Self {
+            offset: 0,
+            message: message.into(),
+            kind: MistakeKind::Type,
         }]
     }
 }
@@ -113,15 +135,16 @@ fn syntax_mistakes(source: &str, errors: &cel::ParseErrors) -> Vec<Mistake> {
         .map(|error| {
             let text = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
             // The parser lists every token it would have taken; the place says more.
+            let text = text.split(" expecting ").next().unwrap_or(text);
+            let text = text.replace("mismatched input '<EOF>'", "it ends too early");
             let text = text
-                .split(" expecting ")
-                .next()
-                .unwrap_or(text)
-                .replace("<EOF>", "the end");
+                .replace("mismatched input", "unexpected")
+                .replace("extraneous input", "unexpected");
             let text: String = text.chars().take(160).collect();
             Mistake {
                 offset: offset_of(source, error.pos),
                 message: format!("not an expression: {text}"),
+                kind: MistakeKind::Expression,
             }
         })
         .collect();
@@ -143,14 +166,14 @@ fn offset_of(source: &str, (line, column): (isize, isize)) -> usize {
 
 fn check_bounds(root: &IdedExpr, declared: &Declared) -> Result<(), Vec<Mistake>> {
     let worst = bounds(root, declared);
-    // Not `worst > max`: a bound that is not a number must be refused as well.
-    if !(worst.steps <= STEPS_MAX as f64) {
-        return Err(Mistake::at_start(format!(
+    // Infinity times nothing is not a number: something on the way had no bound.
+    if worst.steps.is_nan() || worst.steps > STEPS_MAX as f64 {
+        return Err(Mistake::of_type(format!(
             "the expression could take more than {STEPS_MAX} steps with large attributes; use fewer or smaller loops"
         )));
     }
-    if !(worst.bytes <= VALUE_BYTES_MAX as f64) {
-        return Err(Mistake::at_start(format!(
+    if worst.bytes.is_nan() || worst.bytes > VALUE_BYTES_MAX as f64 {
+        return Err(Mistake::of_type(format!(
             "the expression could make a value of more than {VALUE_BYTES_MAX} bytes from large attributes"
         )));
     }
@@ -168,7 +191,7 @@ fn check_patterns(root: &IdedExpr) -> Result<(), Vec<Mistake>> {
     for pattern in patterns(root) {
         let mut context = Context::with_env(Arc::clone(environment));
         context.add_variable_from_value("pattern", pattern);
-        if CelValue::resolve(probe.expression(), &context).is_err() {
+        if probe.execute(&context).is_err() {
             let shown: String = pattern.chars().take(80).collect();
             return Err(Mistake::at_start(format!(
                 "`{shown}` is not a pattern that matches() takes"
@@ -235,15 +258,15 @@ fn check_types(compiled: &Compiled, declared: &Declared, wanted: Wanted) -> Resu
     let variables = Variables::new(&person, IdentityState::Active);
     let mut context = Context::with_env(Arc::clone(environment));
     context.set_variable_resolver(&variables);
-    let message = match CelValue::resolve_val(root, &context) {
+    let message = match compiled.program.execute(&context) {
         Err(error) if is_of_types(&error) => Some(explain(&error, &compiled.reads)),
         Err(_) => None,
         Ok(value) => match wanted {
-            Wanted::Truth => truth(value.as_ref()).err(),
-            Wanted::Attribute => to_json(value.as_ref()).err(),
+            Wanted::Truth => to_truth(&value).err(),
+            Wanted::Attribute => to_json(&value).err(),
         },
     };
-    message.map_or(Ok(()), |message| Err(Mistake::at_start(message)))
+    message.map_or(Ok(()), |message| Err(Mistake::of_type(message)))
 }
 
 /// What cannot be a truth whatever the values are.

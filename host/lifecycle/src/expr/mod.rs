@@ -7,8 +7,8 @@
 //!
 //! # What bounds an evaluation
 //! - the source: at most [`SOURCE_BYTES_MAX`], counted before anything parses it;
-//! - the syntax tree: at most [`NODES_MAX`] nodes, so that recursion over it fits any stack, and at most [`NESTED_LOOPS_MAX`]
-//!   loops inside each other;
+//! - the syntax tree: at most [`NODES_MAX`] nodes, [`DEPTH_MAX`] inside each other, so that evaluation fits any thread's stack, and
+//!   [`NESTED_LOOPS_MAX`] loops inside each other;
 //! - the functions: only those listed in `functions.rs`;
 //! - the attributes: at most [`TEXT_BYTES_MAX`] per text, [`LIST_ITEMS_MAX`] and [`LIST_BYTES_MAX`] per list; a larger one that the
 //!   expression reads is an error for that person;
@@ -29,21 +29,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use cel::common::types::CelBool;
-use cel::common::value::Val;
 use cel::{Context, ExecutionError, Program, Value as CelValue};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::attributes::Attributes;
 use crate::state::IdentityState;
 
-pub use compile::Mistake;
-use values::{Variables, oversize, to_json};
+pub use compile::{Mistake, MistakeKind};
+use values::{Variables, oversize, to_json, to_truth};
 
 /// Most bytes of an expression: left-recursive chains overflow a 2 MiB stack from about 2,600.
 pub const SOURCE_BYTES_MAX: usize = 2_048;
-/// Most nodes of the syntax tree: ten times what the longest sensible mapping has, and shallow enough for any stack.
+/// Most nodes of the syntax tree: ten times what the longest sensible mapping has.
 pub const NODES_MAX: usize = 300;
+/// Most nodes inside each other: evaluation recurses, taking about 2 kB of stack for each, and any thread may evaluate.
+pub const DEPTH_MAX: usize = 64;
 /// Most loops (`all`, `exists`, `map`, `filter`…) inside each other: a third would make 1,000³ steps of three lists.
 pub const NESTED_LOOPS_MAX: usize = 2;
 /// Most steps an evaluation may take in the worst case: about two seconds.
@@ -76,7 +77,7 @@ pub enum AttributeKind {
 pub type Declared = BTreeMap<String, AttributeKind>;
 
 /// An expression that could not be evaluated for a person (or a date that could not be read).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct ExpressionError {
     /// Which item of the policy, as a dotted path: `roles.employee.when`.
@@ -135,7 +136,7 @@ impl Rule {
     /// # Errors
     /// It cannot be evaluated, or is not a truth.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, ExpressionError> {
-        self.0.evaluate(scope, truth)
+        self.0.evaluate(scope, to_truth)
     }
 }
 
@@ -183,7 +184,7 @@ impl Compiled {
     fn evaluate<T>(
         &self,
         scope: &Scope<'_>,
-        read: fn(&dyn Val) -> Result<T, String>,
+        read: fn(&CelValue) -> Result<T, String>,
     ) -> Result<T, ExpressionError> {
         let too_large = self.reads.iter().find_map(|name| {
             scope
@@ -207,31 +208,23 @@ impl Compiled {
     fn run<T>(
         &self,
         variables: &Variables<'_>,
-        read: fn(&dyn Val) -> Result<T, String>,
+        read: fn(&CelValue) -> Result<T, String>,
     ) -> Result<T, String> {
         let environment = functions::ENVIRONMENT.as_ref().map_err(ToString::to_string)?;
         let mut context = Context::with_env(Arc::clone(environment));
         context.set_variable_resolver(variables);
         // A defect of the library must not end the host: this person gets a problem, everybody else goes on.
         catch_unwind(AssertUnwindSafe(|| {
-            let evaluated = CelValue::resolve_val(self.program.expression(), &context);
-            let value = evaluated.map_err(|error| explain(&error, &self.reads))?;
-            read(value.as_ref())
+            // Not `Value::resolve_val`: that is always inlined, so it would recurse in code of this crate, which in an unoptimised
+            // build takes 20 kB of stack for each level instead of 2.
+            let value = self
+                .program
+                .execute(&context)
+                .map_err(|error| explain(&error, &self.reads))?;
+            read(&value)
         }))
         .unwrap_or_else(|_| Err("the expression library failed; please report the expression".to_owned()))
     }
-}
-
-fn truth(value: &dyn Val) -> Result<bool, String> {
-    value
-        .downcast_ref::<CelBool>()
-        .map(|truth| *truth.inner())
-        .ok_or_else(|| {
-            format!(
-                "a rule must be true or false; this one gives a value of type {}",
-                values::type_name(value)
-            )
-        })
 }
 
 /// An error of the library in our words, without the values it quotes.
@@ -242,7 +235,9 @@ fn explain(error: &ExecutionError, reads: &BTreeSet<String>) -> String {
         }
         // The key of another map may be a person's value.
         ExecutionError::NoSuchKey(_) => "a map has no such key".to_owned(),
-        ExecutionError::NoSuchOverload(overload) => overload.to_string(),
+        ExecutionError::NoSuchOverload(overload) => {
+            does_not_work(overload.function(), &overload.argument_types().join(" and "))
+        }
         ExecutionError::UndeclaredReference(name) => format!("`{name}` is not known"),
         ExecutionError::UnexpectedType { got, want } => {
             format!("a value of type {got} is used where {want} is needed")
@@ -260,11 +255,7 @@ fn explain(error: &ExecutionError, reads: &BTreeSet<String>) -> String {
             format!("{} cannot be compared with {}", left.type_of(), right.type_of())
         }
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
-            format!(
-                "{operator} does not work on {} and {}",
-                left.type_of(),
-                right.type_of()
-            )
+            does_not_work(operator, &format!("{} and {}", left.type_of(), right.type_of()))
         }
         ExecutionError::DuplicateKey(_) => "a map names a key twice".to_owned(),
         ExecutionError::UnsupportedKeyType(key) => format!("{} cannot be a key of a map", key.type_of()),
@@ -272,3 +263,25 @@ fn explain(error: &ExecutionError, reads: &BTreeSet<String>) -> String {
         _ => "the expression cannot be evaluated for this person".to_owned(),
     }
 }
+
+fn does_not_work(function: &str, types: &str) -> String {
+    let sign = match function {
+        "add" => "+",
+        "sub" => "-",
+        "mul" => "*",
+        "div" => "/",
+        "rem" => "%",
+        "@in" => "in",
+        // Operators are called `_>_`.
+        _ => function.trim_matches('_'),
+    };
+    let call = if sign.starts_with(char::is_alphabetic) && sign != "in" {
+        "()"
+    } else {
+        ""
+    };
+    format!("{sign}{call} does not work on {types}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
 use super::functions::{NAMESPACES, growth};
-use super::{Declared, Mistake, NESTED_LOOPS_MAX, NODES_MAX};
+use super::{DEPTH_MAX, Declared, Mistake, MistakeKind, NESTED_LOOPS_MAX, NODES_MAX};
 use crate::document::hint::did_you_mean;
 
 /// What a walk found.
@@ -27,21 +27,23 @@ pub(super) fn walk(root: &IdedExpr, source: &SourceInfo, declared: &Declared) ->
         loops: 0,
         loops_max: 0,
         nodes: 0,
+        depth: 0,
+        depth_max: 0,
     };
     walk.expression(root);
-    if walk.nodes > NODES_MAX {
-        let message = format!(
-            "the expression is too large: {} parts, at most {NODES_MAX}; split it",
-            walk.nodes
-        );
-        walk.found.mistakes = vec![Mistake { offset: 0, message }];
-    }
-    if walk.loops_max > NESTED_LOOPS_MAX {
-        let message = format!(
-            "{} loops inside each other, at most {NESTED_LOOPS_MAX} are allowed",
-            walk.loops_max
-        );
-        walk.found.mistakes.push(Mistake { offset: 0, message });
+    for (count, most, what) in [
+        (walk.nodes, NODES_MAX, "parts"),
+        (walk.depth_max, DEPTH_MAX, "calls or operators inside each other"),
+        (walk.loops_max, NESTED_LOOPS_MAX, "loops inside each other"),
+    ] {
+        if count > most {
+            let message = format!("{count} {what}, at most {most} are allowed; split the expression");
+            walk.found.mistakes.push(Mistake {
+                offset: 0,
+                message,
+                kind: MistakeKind::Expression,
+            });
+        }
     }
     walk.found.mistakes.sort_by_key(|mistake| mistake.offset);
     walk.found
@@ -95,15 +97,40 @@ struct Walk<'a> {
     loops: usize,
     loops_max: usize,
     nodes: usize,
+    depth: usize,
+    depth_max: usize,
 }
 
 impl<'a> Walk<'a> {
-    fn mistake(&mut self, at: &IdedExpr, message: String) {
-        let offset = self
-            .source
+    fn offset(&self, at: &IdedExpr) -> usize {
+        self.source
             .offset_for(at.id)
-            .map_or(0, |(start, _)| start as usize);
-        let mistake = Mistake { offset, message };
+            .map_or(0, |(start, _)| start as usize)
+    }
+
+    fn mistake(&mut self, at: &IdedExpr, message: String) {
+        self.add(Mistake {
+            offset: self.offset(at),
+            message,
+            kind: MistakeKind::Expression,
+        });
+    }
+
+    /// A mistake at the name of the function: the library's place of a call is its parenthesis.
+    fn mistake_of_call(&mut self, at: &IdedExpr, call: &CallExpr, message: String) {
+        let offset = self.offset(at);
+        let before = self.source.source.get(..offset).unwrap_or_default();
+        let offset = before
+            .strip_suffix(call.func_name.as_str())
+            .map_or(offset, str::len);
+        self.add(Mistake {
+            offset,
+            message,
+            kind: MistakeKind::Expression,
+        });
+    }
+
+    fn add(&mut self, mistake: Mistake) {
         if !self.found.mistakes.contains(&mistake) {
             self.found.mistakes.push(mistake);
         }
@@ -117,12 +144,23 @@ impl<'a> Walk<'a> {
                 "unknown attribute `{name}`{}",
                 did_you_mean(name, self.declared.keys())
             );
-            self.mistake(at, message);
+            self.add(Mistake {
+                offset: self.offset(at),
+                message,
+                kind: MistakeKind::Attribute,
+            });
         }
     }
 
     fn expression(&mut self, expression: &'a IdedExpr) {
         self.nodes += 1;
+        self.depth += 1;
+        self.depth_max = self.depth_max.max(self.depth);
+        self.parts(expression);
+        self.depth -= 1;
+    }
+
+    fn parts(&mut self, expression: &'a IdedExpr) {
         match &expression.expr {
             Expr::Literal(_) => {}
             Expr::Ident(name) => self.variable(expression, name),
@@ -167,10 +205,14 @@ impl<'a> Walk<'a> {
     fn call(&mut self, at: &'a IdedExpr, call: &'a CallExpr) {
         let function = function_name(call);
         if growth(&function).is_none() {
-            self.mistake(at, format!("unknown function `{function}`"));
+            self.mistake_of_call(at, call, format!("unknown function `{function}`"));
         }
         if matches!(function.as_str(), "matches") && !has_literal_pattern(call) {
-            self.mistake(at, "the pattern of matches() must be a text in quotes".to_owned());
+            self.mistake_of_call(
+                at,
+                call,
+                "the pattern of matches() must be a text in quotes".to_owned(),
+            );
         }
         if let Some(attribute) = indexed_attribute(call) {
             self.nodes += 2;

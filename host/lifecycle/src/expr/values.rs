@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use cel::Value as CelValue;
 use cel::common::traits::Indexer;
 use cel::common::types::{
-    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional, CelString, CelUInt,
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
 };
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
+use cel::objects::{Key, OptionalValue};
 use serde_json::{Map, Number, Value};
 
 use super::{LIST_BYTES_MAX, LIST_ITEMS_MAX, TEXT_BYTES_MAX};
@@ -109,51 +111,53 @@ fn bytes(value: &Value) -> usize {
 }
 
 /// A result as JSON. An absent optional is `null`.
-pub(super) fn to_json(value: &dyn Val) -> Result<Value, String> {
-    if let Some(text) = value.downcast_ref::<CelString>() {
-        return Ok(Value::String(text.inner().to_owned()));
-    }
-    if let Some(truth) = value.downcast_ref::<CelBool>() {
-        return Ok(Value::Bool(*truth.inner()));
-    }
-    if let Some(whole) = value.downcast_ref::<CelInt>() {
-        return Ok(Value::from(*whole.inner()));
-    }
-    if let Some(whole) = value.downcast_ref::<CelUInt>() {
-        return Ok(Value::from(*whole.inner()));
-    }
-    if let Some(number) = value.downcast_ref::<CelDouble>() {
-        let finite = Number::from_f64(*number.inner());
-        return finite
+pub(super) fn to_json(value: &CelValue) -> Result<Value, String> {
+    match value {
+        CelValue::Null => Ok(Value::Null),
+        CelValue::Bool(truth) => Ok(Value::Bool(*truth)),
+        CelValue::Int(whole) => Ok(Value::from(*whole)),
+        CelValue::UInt(whole) => Ok(Value::from(*whole)),
+        CelValue::Float(number) => Number::from_f64(*number)
             .map(Value::Number)
-            .ok_or_else(|| "the result is not a finite number".to_owned());
-    }
-    if value.downcast_ref::<CelNull>().is_some() {
-        return Ok(Value::Null);
-    }
-    if let Some(items) = value.downcast_ref::<CelList>() {
-        return items.inner().iter().map(|item| to_json(item.as_ref())).collect();
-    }
-    if let Some(optional) = value.downcast_ref::<CelOptional>() {
-        return optional.option().map_or(Ok(Value::Null), to_json);
-    }
-    if let Some(members) = value.downcast_ref::<CelMap>() {
-        let mut object = Map::new();
-        for (key, member) in members.inner() {
-            let CelMapKey::String(name) = key else {
-                return Err("the keys of a map must be texts".to_owned());
-            };
-            object.insert(name.inner().to_owned(), to_json(member.as_ref())?);
+            .ok_or_else(|| "the result is not a finite number".to_owned()),
+        CelValue::String(text) => Ok(Value::String(text.as_str().to_owned())),
+        CelValue::List(items) => items.iter().map(to_json).collect(),
+        CelValue::Map(members) => {
+            let mut object = Map::new();
+            for (key, member) in members.map.iter() {
+                let Key::String(name) = key else {
+                    return Err("the keys of a map must be texts".to_owned());
+                };
+                object.insert(name.as_str().to_owned(), to_json(member)?);
+            }
+            Ok(Value::Object(object))
         }
-        return Ok(Value::Object(object));
+        CelValue::Opaque(opaque) => match opaque.downcast_ref::<OptionalValue>() {
+            Some(optional) => optional.value().map_or(Ok(Value::Null), to_json),
+            None => Err(no_attribute(value)),
+        },
+        CelValue::Bytes(_)
+        | CelValue::Duration(_)
+        | CelValue::Function(..)
+        | CelValue::Timestamp(_)
+        | CelValue::Struct(_) => Err(no_attribute(value)),
     }
-    Err(format!(
-        "a value of type {} cannot be an attribute; make it text with string()",
-        type_name(value)
-    ))
 }
 
-/// The CEL name of a value's type.
-pub(super) fn type_name(value: &dyn Val) -> String {
-    value.get_type().name().to_owned()
+fn no_attribute(value: &CelValue) -> String {
+    format!(
+        "a value of type {} cannot be an attribute; make it text with string()",
+        value.type_of()
+    )
+}
+
+/// A result as a truth.
+pub(super) fn to_truth(value: &CelValue) -> Result<bool, String> {
+    match value {
+        CelValue::Bool(truth) => Ok(*truth),
+        _ => Err(format!(
+            "a rule must be true or false; this one gives a value of type {}",
+            value.type_of()
+        )),
+    }
 }

@@ -2,7 +2,11 @@
 //! accounts of those roles look like.
 //!
 //! [`parse`] reads it and reports every mistake at once; what it returns is ready to evaluate. [`check_against`] then compares
-//! it with the targets document.
+//! it with the targets document. A whole policy:
+//!
+//! ```toml
+#![doc = include_str!("example.toml")]
+//! ```
 
 mod check;
 mod employment;
@@ -175,3 +179,6 @@ impl Policy {
         self.sources.iter().find(|source| source.name == *name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::{declared_by, read_sources};
+use super::source::{Sources, read_sources};
 use super::{Mapping, Policy, Positions, Role, Unassigned};
 use crate::account::AccountSlot;
 use crate::document::DocumentErrors;
-use crate::document::reader::{Item, Reader, Table};
-use crate::expr::{Declared, Mapper, Mistake, Rule};
+use crate::document::item::Item;
+use crate::document::reader::{Reader, Table};
+use crate::expr::{Declared, Mapper, Mistake, MistakeKind, Rule};
 use crate::name::{Name, RoleName};
 
 /// Longest retention, in days: ten years, longer than any law asks.
@@ -42,13 +43,11 @@ fn read_policy(root: &Table<'_, '_>) -> Option<Policy> {
     let unassigned = optional(root.take("unassigned"), Unassigned::default(), |item| {
         item.choice(&[("disable", Unassigned::Disable), ("delete", Unassigned::Delete)])
     });
-    let sources = root
-        .need("sources", "without one nobody is known; begin with [sources.hr]")
-        .and_then(|item| read_sources(&item));
-    let declared = sources.as_deref().map(declared_by).unwrap_or_default();
+    let sources_item = root.need("sources", "without one nobody is known; begin with [sources.hr]");
+    let Sources { sources, declared } = sources_item.map(|item| read_sources(&item)).unwrap_or_default();
     let mut expressions = Expressions {
         declared: &declared,
-        known: sources.is_some(),
+        complete: sources.is_some(),
         left: EXPRESSIONS_MAX,
     };
     let mut positions = Positions::new();
@@ -97,8 +96,8 @@ fn read_zone(item: &Item<'_, '_>) -> Option<String> {
 
 struct Expressions<'a> {
     declared: &'a Declared,
-    /// The attributes are known; if not, every name would look wrong.
-    known: bool,
+    /// All attributes could be read. If not, an unknown one may only be a mistake further up.
+    complete: bool,
     left: usize,
 }
 
@@ -109,9 +108,6 @@ impl Expressions<'_> {
         compile: fn(&str, &str, &Declared) -> Result<T, Vec<Mistake>>,
     ) -> Option<T> {
         let source = item.text()?;
-        if !self.known {
-            return None;
-        }
         let Some(left) = self.left.checked_sub(1) else {
             item.mistake(format!("more than {EXPRESSIONS_MAX} expressions"));
             return None;
@@ -120,7 +116,8 @@ impl Expressions<'_> {
         match compile(item.path(), source, self.declared) {
             Ok(compiled) => Some(compiled),
             Err(mistakes) => {
-                for mistake in mistakes {
+                let trusted = |mistake: &Mistake| self.complete || mistake.kind == MistakeKind::Expression;
+                for mistake in mistakes.into_iter().filter(trusted) {
                     item.mistake_in_expression(source, mistake.offset, mistake.message);
                 }
                 None

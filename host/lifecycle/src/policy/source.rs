@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::parse::{LABEL_CHARS_MAX, optional};
 use super::{BadRows, Column, ColumnKind, LifecycleAttributes, SourcePolicy};
-use crate::document::reader::{Item, Table};
+use crate::document::item::Item;
+use crate::document::reader::Table;
 use crate::expr::{AttributeKind, Declared};
 use crate::name::SourceName;
 
@@ -41,16 +42,17 @@ const RESERVED: [&str; 20] = [
     "while",
 ];
 
-/// The attributes that sources declare. Where two disagree on the kind the document is refused, so the first will do.
-pub(super) fn declared_by(sources: &[SourcePolicy]) -> Declared {
-    let mut declared = Declared::new();
-    for column in sources.iter().flat_map(|source| &source.columns) {
-        declared
-            .entry(column.attribute.clone())
-            .or_insert_with(|| attribute_kind(&column.kind));
-    }
-    declared
+/// What was read of the sources.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    /// The sources in the order of the document; nothing after a mistake.
+    pub(super) sources: Option<Vec<SourcePolicy>>,
+    /// The attributes they declare, as far as they could be read.
+    pub(super) declared: Declared,
 }
+
+/// Attribute → what it is, and the source that said so first.
+type Kinds = BTreeMap<String, (AttributeKind, SourceName)>;
 
 fn attribute_kind(kind: &ColumnKind) -> AttributeKind {
     match kind {
@@ -73,14 +75,19 @@ fn kind_word(kind: AttributeKind) -> &'static str {
 }
 
 /// All sources, in the order of the document.
-pub(super) fn read_sources(item: &Item<'_, '_>) -> Option<Vec<SourcePolicy>> {
+pub(super) fn read_sources(item: &Item<'_, '_>) -> Sources {
+    let mut kinds = Kinds::new();
+    let sources = read_each(item, &mut kinds);
+    let declared = kinds.into_iter().map(|(name, (kind, _))| (name, kind)).collect();
+    Sources { sources, declared }
+}
+
+fn read_each(item: &Item<'_, '_>, kinds: &mut Kinds) -> Option<Vec<SourcePolicy>> {
     let entries = item.table()?.entries();
     if entries.is_empty() || entries.len() > SOURCES_MAX {
         item.mistake(format!("must name from 1 to {SOURCES_MAX} sources"));
         return None;
     }
-    // Attribute → (kind, the source that said so).
-    let mut kinds: BTreeMap<String, (AttributeKind, SourceName)> = BTreeMap::new();
     let mut sources = Vec::new();
     let mut whole = true;
     for (name, item) in entries {
@@ -91,10 +98,7 @@ pub(super) fn read_sources(item: &Item<'_, '_>) -> Option<Vec<SourcePolicy>> {
                 None
             }
         };
-        match item
-            .table()
-            .and_then(|table| read_source(&table, name?, &mut kinds))
-        {
+        match item.table().and_then(|table| read_source(&table, name?, kinds)) {
             Some(source) => sources.push(source),
             None => whole = false,
         }
@@ -102,11 +106,7 @@ pub(super) fn read_sources(item: &Item<'_, '_>) -> Option<Vec<SourcePolicy>> {
     whole.then_some(sources)
 }
 
-fn read_source(
-    table: &Table<'_, '_>,
-    name: SourceName,
-    kinds: &mut BTreeMap<String, (AttributeKind, SourceName)>,
-) -> Option<SourcePolicy> {
+fn read_source(table: &Table<'_, '_>, name: SourceName, kinds: &mut Kinds) -> Option<SourcePolicy> {
     let kind = optional(table.take("kind"), (), |item| item.choice(&[("snapshot", ())]));
     let format = optional(table.take("format"), (), |item| item.choice(&[("csv", ())]));
     let delimiter = optional(table.take("delimiter"), b',', |item| read_delimiter(&item));
@@ -178,11 +178,7 @@ fn read_encoding(item: &Item<'_, '_>) -> Option<String> {
     looks_right.then(|| text.to_ascii_lowercase())
 }
 
-fn read_columns(
-    item: &Item<'_, '_>,
-    source: &SourceName,
-    kinds: &mut BTreeMap<String, (AttributeKind, SourceName)>,
-) -> Option<Vec<Column>> {
+fn read_columns(item: &Item<'_, '_>, source: &SourceName, kinds: &mut Kinds) -> Option<Vec<Column>> {
     let entries = item.table()?.entries();
     if entries.is_empty() || entries.len() > COLUMNS_MAX {
         item.mistake(format!("must name from 1 to {COLUMNS_MAX} columns"));
@@ -254,13 +250,13 @@ fn read_column(table: &Table<'_, '_>, name: &str) -> Option<Column> {
         (Some(AttributeKind::Boolean), None) => Some(ColumnKind::Boolean),
         (None, _) => None,
     };
+    table.finish();
     if name.is_empty() || name.chars().count() > LABEL_CHARS_MAX {
         table.mistake(format!(
             "the name of a column has from 1 to {LABEL_CHARS_MAX} characters"
         ));
         return None;
     }
-    table.finish();
     Some(Column {
         name: name.to_owned(),
         attribute: attribute?,
@@ -300,11 +296,11 @@ fn read_lifecycle(table: &Table<'_, '_>, columns: &[Column]) -> Option<Lifecycle
     let leave_from = attribute("leave-from", AttributeKind::Date);
     let leave_until = attribute("leave-until", AttributeKind::Date);
     let zone = attribute("zone", AttributeKind::Text);
+    table.finish();
     if matches!((&leave_from, &leave_until), (Some(None), Some(Some(_)))) {
         table.mistake("`leave-until` needs `leave-from`: a leave that never begins never ends");
         return None;
     }
-    table.finish();
     Some(LifecycleAttributes {
         start: start?,
         end: end?,

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::parse::read_absolute_path;
 use super::{Grants, HttpGrant, HttpScheme, SqlGrant};
-use crate::document::reader::{Item, Table};
+use crate::document::item::Item;
+use crate::document::reader::Table;
 use crate::name::NAME_BYTES_MAX;
 
 /// Most endpoints of one kind that a target may be granted.
@@ -20,7 +21,7 @@ const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
 /// The grants of a target.
 pub(super) fn read_grants(item: &Item<'_, '_>) -> Option<Grants> {
     let table = item.table()?;
-    let http = read_endpoints(&table, "http", |table| read_http(table));
+    let http = read_endpoints(&table, "http", read_http);
     let mut endpoints = BTreeSet::new();
     let sql = read_endpoints(&table, "sql", |table| read_sql(table, &mut endpoints));
     table.finish();

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::grants::read_grants;
 use super::{ApplyMode, ConnectorReference, HttpAuth, Limits, SecretReference, Target, Targets};
 use crate::document::DocumentErrors;
-use crate::document::reader::{Item, Reader, Table};
+use crate::document::item::Item;
+use crate::document::reader::{Reader, Table};
 use crate::name::{Name, TargetName};
 use crate::policy::LABEL_CHARS_MAX;
 
