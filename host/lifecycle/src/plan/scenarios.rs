@@ -759,7 +759,9 @@ fn a_rule_that_fails_leaves_all_accounts_alone_but_not_a_leaver() {
 #[test]
 fn a_date_nobody_can_read_changes_nothing_unless_the_person_is_gone() {
     let mut company = Company::at_work();
-    company.says("endDate", json!("30.06.2026"));
+    company
+        .says("endDate", json!("30.06.2026"))
+        .says("department", json!("Engineering"));
     let plan = company.plan("2026-07-01T08:00:00Z");
     assert!(!plan.problems.is_empty());
     assert_eq!(
@@ -794,6 +796,7 @@ fn a_joiner_whose_dates_cannot_be_read_gets_nothing() {
 #[test]
 fn a_source_taken_out_of_the_policy_ends_nobody() {
     let mut company = Company::at_work();
+    company.says("department", json!("Engineering"));
     company.records[0].source = "payroll".parse().unwrap();
     assert_eq!(company.day("2026-04-01T08:00:00Z"), NOTHING);
     assert_eq!(company.recorded, Some(IdentityState::Active));
@@ -865,6 +868,20 @@ fn who_is_still_in_one_source_is_not_gone() {
     assert_eq!(
         company.plan("2026-06-03T08:00:00Z").state.since,
         Some(at("2026-06-02T06:00:00Z"))
+    );
+}
+
+#[test]
+fn an_account_that_was_never_linked_cannot_be_read_and_is_made() {
+    let mut company = Company::new();
+    let never_linked = ObservedAccount {
+        state: AccountState::Unknown,
+        ..ObservedAccount::absent()
+    };
+    company.accounts.push((slot("directory"), never_linked));
+    assert_eq!(
+        company.day("2026-03-02T08:00:00Z"),
+        ["app: create", "app: grant staff", "directory: create"]
     );
 }
 

@@ -181,6 +181,7 @@ fn a_held_creation_with_an_unknown_outcome_waits_for_a_person_whatever_is_wanted
     let queue = [unsettled(1, create("a"), Held), open(2, grant("x"), Waiting)];
     assert_eq!(change(&queue, &[]), (vec![1], vec![], true));
     assert_eq!(change(&queue, &[step(create("b"))]), (vec![1], vec![], true));
+    assert_eq!(change(&queue, &[urgent(Work::Delete)]), (vec![1], vec![], true));
 }
 
 #[test]

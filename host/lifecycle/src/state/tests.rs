@@ -497,13 +497,13 @@ proptest! {
             states.push(answer.state);
             prop_assert!(!answer.cause.is_empty());
             prop_assert!(answer.since.is_none_or(|since| since <= now), "{answer:?} at {now}");
+            // staged, active, suspended, active, leaving, departed is the longest.
+            prop_assert!(states.len() <= 6, "{states:?}");
             match answer.next_change {
                 Some(next) => now = next,
                 None => break,
             }
         }
-        // staged, active, suspended, active, leaving, departed is the longest.
-        prop_assert!(states.len() <= 6, "{states:?}");
         let ended = states.iter().position(|state| *state >= IdentityState::Leaving).unwrap_or(states.len());
         prop_assert!(states[ended..].iter().all(|state| *state >= IdentityState::Leaving), "{states:?}");
     }
