@@ -104,9 +104,10 @@ pub struct Snapshot {
 /// Facts.
 #[async_trait]
 pub trait FactsStore: Send + Sync {
-    /// Every known record of a source by key. Memory: about 100 bytes a record.
+    /// Every known record of a source by key. Memory: about 100 bytes a record. `Stale` while an accepted snapshot is not absorbed.
     async fn source_index(&self, source: &SourceName) -> Result<HashMap<String, IndexEntry>, StoreError>;
-    /// Starts staging. Throws away what an earlier, unfinished staging of the same source left.
+    /// Starts staging. Throws away what an earlier, unfinished staging of the same source left. `Stale` while an accepted snapshot
+    /// is not absorbed.
     async fn begin_snapshot(
         &self,
         snapshot: NewSnapshot,

@@ -24,7 +24,7 @@ pub struct IdentityRow {
     pub reference: IdentityRef,
     /// The public id.
     pub id: IdentityId,
-    /// Grows with every change of its facts; guards the plan commit.
+    /// Grows with every change of its facts, its accounts or its queue; guards the plan commit.
     pub facts_version: i64,
     /// The state last recorded; `None` before the first plan.
     pub state: Option<IdentityState>,

@@ -153,7 +153,8 @@ pub trait Operations: Send + Sync {
     async fn recover(&self, context: &Context) -> Result<u64, StoreError>;
     /// One commit: records that `find` saw nothing for these (number, attempt); records outcomes; claims what is due by `context.at`,
     /// per target, by priority, then due time, then age, never two of one account. An outcome that is fenced off is
-    /// returned as its number in the second list and changes nothing.
+    /// returned as its number in the second list and changes nothing. An outcome that links an account which another identity owns is
+    /// recorded as held, with a message that names the owner. Nothing to record and nothing to claim writes nothing.
     async fn record_and_claim(
         &self,
         absences: &[(i64, u32)],
@@ -168,5 +169,6 @@ pub trait Operations: Send + Sync {
     /// Totals by target and state. `Done`, `Failed` and `Superseded` may be left out beyond 100,000 rows.
     async fn operation_totals(&self) -> Result<Vec<Totals>, StoreError>;
     /// A person lets a held or failed operation run again: ready now, attempts from 0, `settle` when an attempt may have left.
+    /// `Stale` when it is neither, or when a failed one has newer operations of its account behind it.
     async fn retry(&self, id: OperationId, context: &Context) -> Result<(), StoreError>;
 }

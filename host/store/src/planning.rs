@@ -61,6 +61,7 @@ pub struct PlanCommit {
 #[async_trait]
 pub trait Planning: Send + Sync {
     /// Up to `limit` identities that are dirty, or whose state changes by `now`, or that were planned under other documents than `versions`.
+    /// `Stale` while an accepted snapshot is not absorbed: half-new facts are never planned from.
     async fn due(
         &self,
         now: Timestamp,
@@ -69,6 +70,7 @@ pub trait Planning: Send + Sync {
     ) -> Result<Vec<IdentityRow>, StoreError>;
     /// Records decisions, at most 512 identities a call. An identity is skipped as stale when its facts version differs or any of its
     /// superseded operations has been claimed meanwhile.
+    /// `Stale` for the whole call when `versions` does not name the active documents any more.
     async fn commit_plan(
         &self,
         planned: &[Planned],

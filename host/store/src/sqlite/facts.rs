@@ -37,7 +37,7 @@ const DISCARD_SNAPSHOTS: &str = "
     WHERE source = ?1 AND state = 0";
 
 const DELETE_RESTAGED: &str = "
-    DELETE FROM staged WHERE snapshot = ?1 AND key IN (SELECT value ->> 0 FROM json_each(?2))";
+    DELETE FROM staged WHERE snapshot = ?1 AND key IN (SELECT value FROM json_each(?2))";
 
 const INSERT_STAGED: &str = "
     INSERT INTO staged (snapshot, key, change, attributes, digest)
@@ -236,21 +236,22 @@ impl SqliteStore {
             });
         }
         staged.sort_unstable_by_key(|(key, ..)| *key);
-        let rows = json_of(doing, &staged)?;
+        let keys: Vec<&str> = staged.iter().map(|(key, ..)| *key).collect();
+        let (keys, rows) = (json_of(doing, &keys)?, json_of(doing, &staged)?);
 
         let mut writer = self.writer.lock().await;
         let mut tx = writer.plain(doing).await?;
         let found = staging(&mut tx, snapshot).await?;
         let replaced = sqlx::query(DELETE_RESTAGED)
             .bind(found.number)
-            .bind(&rows)
+            .bind(keys)
             .execute(&mut *tx)
             .await
             .map_err(failed(doing))?
             .rows_affected();
         let added = sqlx::query(INSERT_STAGED)
             .bind(found.number)
-            .bind(&rows)
+            .bind(rows)
             .execute(&mut *tx)
             .await
             .map_err(failed(doing))?

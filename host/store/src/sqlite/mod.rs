@@ -49,6 +49,8 @@ const READERS_MAX: u32 = 3;
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// Page cache of each reader, in KiB.
 const READER_CACHE_KIB: i64 = 4 * 1024;
+/// Rows the database thread reads ahead of us: a whole batch, so that the two threads do not wake each other row by row.
+const ROWS_AHEAD: usize = 1_024;
 /// How far the clock may have gone back since the last commit: more than clock corrections do, less than a time-zone mistake.
 const CLOCK_BACKWARD_MAX: SignedDuration = SignedDuration::from_mins(5);
 
@@ -107,6 +109,7 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
+            .row_buffer_size(ROWS_AHEAD)
             .pragma("temp_store", "memory")
             .disable_statement_logging();
         let writing = options
