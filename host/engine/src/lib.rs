@@ -13,8 +13,13 @@ pub mod plan;
 pub mod ports;
 mod progress;
 pub mod run;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod views;
 
 pub use engine::{Engine, Ports};
 pub use error::{EngineError, TargetError};
 pub use progress::{NoProgress, Phase, Progress};
+
+#[cfg(test)]
+mod tests;

@@ -292,3 +292,15 @@ fn report(snapshot: &NewSnapshot, scan: &Scan, id: SnapshotId) -> ImportReport {
         problems: scan.problems.clone(),
     }
 }
+
+/// All good records of a file against nothing known, for the property tests.
+#[cfg(test)]
+pub(crate) fn read_records(
+    bytes: &[u8],
+    source: &SourcePolicy,
+    zones: &jiff::tz::TimeZoneDatabase,
+) -> Result<Vec<StagedRecord>, String> {
+    let text = text::decode(bytes, &source.encoding)?;
+    let scan = scan::scan(&text, source, zones, &HashMap::new(), &mut |_| {})?;
+    Ok(changed(&text, source, zones, &scan.offsets).collect())
+}

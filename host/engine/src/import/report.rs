@@ -90,7 +90,7 @@ impl std::fmt::Display for RowProblem {
             write!(f, ", column {column}")?;
         }
         if let Some(key) = &self.key {
-            write!(f, " (key {key})")?;
+            write!(f, " (key {})", super::cells::shown(key))?;
         }
         write!(f, ": {}", self.message)
     }

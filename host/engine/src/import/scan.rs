@@ -86,7 +86,7 @@ pub(super) fn scan(
     while let Some(row) = rows.next() {
         let read = reader.read(&row, &places);
         scanning.add(row.offset, row.fields.len() == places.width, read);
-        if scanning.scan.rows % PROGRESS_ROWS == 0 {
+        if scanning.scan.rows.is_multiple_of(PROGRESS_ROWS) {
             progress(row.offset);
         }
     }

@@ -46,7 +46,7 @@ impl Engine {
         let deadline = later(context.at, request.wait_ms);
         let active = self.targets().await?;
         let mut total = open_total(&self.ports.store.operation_totals().await?);
-        let mut coordinator = Coordinator::new(self, std::sync::Arc::clone(&active));
+        let mut coordinator = Coordinator::new(self, &active);
         let mut idle = 0;
         for _ in 0..ROUNDS_MAX {
             if request.stop.is_requested() {

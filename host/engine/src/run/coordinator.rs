@@ -46,7 +46,7 @@ pub(super) struct Coordinator<'a> {
 }
 
 impl<'a> Coordinator<'a> {
-    pub(super) fn new(engine: &'a Engine, active: Arc<ActiveTargets>) -> Self {
+    pub(super) fn new(engine: &'a Engine, active: &Arc<ActiveTargets>) -> Self {
         let runs = active
             .targets
             .targets
@@ -66,7 +66,7 @@ impl<'a> Coordinator<'a> {
             .collect();
         Self {
             ports: &engine.ports,
-            active: Arc::clone(&active),
+            active: Arc::clone(active),
             targets,
             tasks: JoinSet::new(),
             finished: Vec::new(),
@@ -179,13 +179,14 @@ impl<'a> Coordinator<'a> {
         if !claimed.is_empty() {
             self.ports.probes.reached(Point::AfterClaim);
         }
+        let fenced: HashSet<i64> = fenced.into_iter().collect();
         self.recorded(&batch, &fenced);
-        self.accept(claim, claimed, recording, context.at);
+        self.accept(claim, claimed);
+        self.go_on(recording, &fenced, context.at);
         Ok(())
     }
 
-    fn recorded(&mut self, batch: &[Finished], fenced: &[i64]) {
-        let fenced: HashSet<i64> = fenced.iter().copied().collect();
+    fn recorded(&mut self, batch: &[Finished], fenced: &HashSet<i64>) {
         for finished in batch {
             if fenced.contains(&finished.operation.number) {
                 continue;
@@ -197,14 +198,8 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// Takes in what was claimed and what may go on now that its absence is on record.
-    fn accept(
-        &mut self,
-        claim: &Claim,
-        claimed: Vec<ClaimedOperation>,
-        recording: Vec<ClaimedOperation>,
-        at: Timestamp,
-    ) {
+    /// Takes in what was claimed.
+    fn accept(&mut self, claim: &Claim, claimed: Vec<ClaimedOperation>) {
         let mut got: BTreeMap<TargetName, u32> = BTreeMap::new();
         for operation in claimed {
             *got.entry(operation.slot.target.clone()).or_default() += 1;
@@ -217,11 +212,17 @@ impl<'a> Coordinator<'a> {
                 target.dry = got.get(&asked.target).copied().unwrap_or(0) < asked.limit;
             }
         }
+    }
+
+    /// Creations whose absence is on record since `at` may go on; one that is not ours any more is dropped.
+    fn go_on(&mut self, recording: Vec<ClaimedOperation>, fenced: &HashSet<i64>, at: Timestamp) {
         for mut operation in recording {
             if let Some(target) = self.targets.get_mut(&operation.slot.target) {
                 target.recording -= 1;
-                operation.absence_seen_at = Some(at);
-                target.waiting.push_front((operation, true));
+                if !fenced.contains(&operation.number) {
+                    operation.absence_seen_at = Some(at);
+                    target.waiting.push_front((operation, true));
+                }
             }
         }
         let names: Vec<TargetName> = self.targets.keys().cloned().collect();

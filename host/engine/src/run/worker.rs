@@ -152,7 +152,11 @@ impl Link {
             };
             return Err(Ended::Failed { error, unknown: true });
         }
-        let after = after_work(observed, &operation.work, answer.as_ref());
+        let mut after = after_work(observed, &operation.work, answer.as_ref());
+        if answer.is_none() {
+            // Whether a membership changes the record's version is the target's affair: better no precondition than a wrong one.
+            after.version = None;
+        }
         let dirty = differs(&operation.work, observed, &after, self);
         let message = format!("{} done", operation.work.verb());
         Ok(Learned {

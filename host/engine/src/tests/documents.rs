@@ -1,0 +1,59 @@
+//! Documents are checked as a whole before they are active.
+
+use super::*;
+
+#[tokio::test]
+async fn every_mistake_is_told_at_once_and_nothing_is_activated() {
+    let world = World::bare(1);
+    let engine = world.engine().await;
+    let wrong = POLICY
+        .replace("Europe/Berlin", "Mars/Olympus")
+        .replace("key = \"id\"", "encoding = \"klingon\"\nkey = \"id\"");
+    let Err(EngineError::Document(errors)) = engine.activate_policy("policy.toml", &wrong, person()).await
+    else {
+        panic!("accepted")
+    };
+    insta::assert_snapshot!(errors);
+    assert!(matches!(engine.preview().await, Err(EngineError::NotActive(_))));
+}
+
+#[tokio::test]
+async fn a_policy_must_fit_the_targets_and_the_other_way_round() {
+    let world = World::new(2).await;
+    let engine = world.engine().await;
+    let unknown = POLICY.replace("\"directory\"", "\"nowhere\"");
+    assert!(matches!(
+        engine.activate_policy("policy.toml", &unknown, person()).await,
+        Err(EngineError::Document(_))
+    ));
+    let fewer = TARGETS.split("[targets.directory]").next().unwrap();
+    assert!(matches!(
+        engine.activate_targets("targets.toml", fewer, person()).await,
+        Err(EngineError::Document(_))
+    ));
+    let version = engine
+        .activate_policy("policy.toml", POLICY, person())
+        .await
+        .unwrap();
+    assert_eq!(version, 1, "the same text is the same version");
+}
+
+#[tokio::test]
+async fn every_target_that_cannot_be_resolved_is_named() {
+    let world = World::bare(3);
+    let engine = world.engine().await;
+    world
+        .connectors
+        .break_loading(&name("app"), "no connector `sim` was added");
+    world
+        .connectors
+        .break_loading(&name("directory"), "no connector `sim` was added");
+    let error = engine
+        .activate_targets("targets.toml", TARGETS, person())
+        .await
+        .unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    target app: no connector `sim` was added
+    target directory: no connector `sim` was added
+    ");
+}
