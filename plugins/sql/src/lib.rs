@@ -6,6 +6,7 @@
 mod accounts;
 mod check;
 mod entitlements;
+mod new_account;
 mod settings;
 mod tables;
 mod values;

@@ -74,13 +74,9 @@ impl<'a> Tables<'a> {
     pub(crate) fn select(&self) -> Result<String, Error> {
         let users = &self.settings.users;
         let mut names = vec![self.id.clone()];
-        for special in [
-            &users.marker,
-            &users.status.as_ref().map(|status| status.column.clone()),
-        ] {
-            if let Some(column) = special {
-                names.push(self.quoted(column)?);
-            }
+        let status = users.status.as_ref().map(|status| &status.column);
+        for column in users.marker.iter().chain(status) {
+            names.push(self.quoted(column)?);
         }
         for (attribute, column) in &users.columns {
             names.push(self.quoted(column_name(attribute, column))?);
