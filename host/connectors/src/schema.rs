@@ -1,7 +1,10 @@
 //! JSON documents and JSON Schemas that come from a guest. Both are hostile: size and depth are capped, references to files
 //! or the network are refused, patterns run in linear time.
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use std::collections::HashMap;
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 use usher_lifecycle::attributes::Attributes;
 
@@ -13,6 +16,10 @@ const SCHEMA_BYTES_MAX: usize = 256 * 1024;
 const DEPTH_MAX: usize = 32;
 /// Largest compiled pattern of a schema, in bytes.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// Patterns in one schema. Each may take milliseconds to compile.
+const PATTERNS_MAX: usize = 100;
+/// Parts of a schema once every reference in it is followed: without a cap, thirty lines of references can stand for a billion.
+const PARTS_MAX: usize = 10_000;
 /// Violations named in one message.
 const VIOLATIONS_MAX: usize = 5;
 
@@ -66,6 +73,7 @@ impl Schema {
         if !document.is_object() {
             return Err("a JSON Schema must be a JSON object".to_owned());
         }
+        Expansion::default().check(&document)?;
         let patterns = PatternOptions::regex()
             .size_limit(PATTERN_BYTES_MAX)
             .dfa_size_limit(PATTERN_BYTES_MAX);
@@ -91,10 +99,95 @@ impl Schema {
             .iter_errors(document)
             .take(VIOLATIONS_MAX)
             .map(|error| {
-                let place = pointer(error.instance_path().as_str()).to_owned();
-                crate::guest_text::line_of(&format!("{place}: {}", error.masked_with("this value")), 512)
+                let place = pointer(error.instance_path().as_str());
+                crate::guest_text::line_of(&format!("{place}: {}", explain(document, &error)), 512)
             })
             .collect()
+    }
+}
+
+/// What is wrong, without the value.
+fn explain(document: &Value, error: &ValidationError<'_>) -> String {
+    if !matches!(error.kind(), ValidationErrorKind::FalseSchema) {
+        return error.masked_with("this value").to_string();
+    }
+    // `additionalProperties: false` alone is reported as "False schema", which says nothing to people, at the object that has
+    // the members.
+    match document.pointer(error.instance_path().as_str()) {
+        Some(Value::Object(members)) => {
+            let names: Vec<&str> = members.keys().map(String::as_str).collect();
+            format!("not expected here: {}", names.join(", "))
+        }
+        _ => "not expected here".to_owned(),
+    }
+}
+
+/// How large a schema is with all its references followed, and how many patterns it has.
+#[derive(Default)]
+struct Expansion<'s> {
+    /// The sizes of the definitions seen; `None` while one is being measured.
+    definitions: HashMap<&'s str, Option<usize>>,
+    patterns: usize,
+}
+
+impl<'s> Expansion<'s> {
+    fn check(mut self, document: &'s Value) -> Result<(), String> {
+        let parts = self.measure(document, document)?;
+        if parts > PARTS_MAX {
+            return Err(format!("a schema that stands for more than {PARTS_MAX} parts"));
+        }
+        if self.patterns > PATTERNS_MAX {
+            return Err(format!("a schema with more than {PATTERNS_MAX} patterns"));
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, document: &'s Value, part: &'s Value) -> Result<usize, String> {
+        let mut parts = 1_usize;
+        match part {
+            Value::Array(items) => {
+                for item in items {
+                    parts = parts.saturating_add(self.measure(document, item)?);
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members {
+                    parts = parts.saturating_add(self.measure(document, member)?);
+                    match (name.as_str(), member) {
+                        ("$ref", Value::String(reference)) => {
+                            parts = parts.saturating_add(self.follow(document, reference)?);
+                        }
+                        ("$dynamicRef" | "$recursiveRef", Value::String(_)) => {
+                            return Err(format!("`{name}` is not accepted"));
+                        }
+                        ("pattern", Value::String(_)) => self.patterns += 1,
+                        ("patternProperties", Value::Object(by_pattern)) => self.patterns += by_pattern.len(),
+                        _ => {}
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+        Ok(parts)
+    }
+
+    fn follow(&mut self, document: &'s Value, reference: &'s str) -> Result<usize, String> {
+        match self.definitions.get(reference) {
+            Some(Some(parts)) => return Ok(*parts),
+            Some(None) => return Err("a schema that refers to itself".to_owned()),
+            None => {}
+        }
+        let place = reference.strip_prefix('#').filter(|place| !place.contains('%'));
+        let definition = place.and_then(|place| document.pointer(place)).ok_or_else(|| {
+            format!(
+                "the reference `{}` leads nowhere in the schema",
+                crate::guest_text::line_of(reference, 100)
+            )
+        })?;
+        self.definitions.insert(reference, None);
+        let parts = self.measure(document, definition)?;
+        self.definitions.insert(reference, Some(parts));
+        Ok(parts)
     }
 }
 
@@ -144,6 +237,36 @@ mod tests {
         assert!(Schema::parse("true").is_err());
         // Look-behind and back references need a back-tracking engine.
         assert!(Schema::parse(r#"{"pattern":"(a)\\1"}"#).is_err());
+    }
+
+    #[test]
+    fn schemas_that_explode_are_refused() {
+        let refusal = |schema: &str| Schema::parse(schema).unwrap_err();
+        assert!(refusal(r##"{"$ref":"#"}"##).contains("refers to itself"));
+        assert!(
+            refusal(r##"{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"items":{"$ref":"#/$defs/a"}}}}"##)
+                .contains("refers to itself")
+        );
+        let doubling: Vec<_> = (0..30)
+            .map(|n| {
+                format!(
+                    r##""d{n}":{{"allOf":[{{"$ref":"#/$defs/d{m}"}},{{"$ref":"#/$defs/d{m}"}}]}}"##,
+                    m = n + 1
+                )
+            })
+            .collect();
+        let bomb = format!(
+            r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d30":{{}}}}}}"##,
+            doubling.join(",")
+        );
+        assert!(refusal(&bomb).contains("more than 10000 parts"));
+        let patterns: Vec<_> = (0..200)
+            .map(|n| format!(r#""p{n}":{{"pattern":"a{{9}}"}}"#))
+            .collect();
+        assert!(
+            refusal(&format!(r#"{{"properties":{{{}}}}}"#, patterns.join(",")))
+                .contains("more than 100 patterns")
+        );
     }
 
     #[test]

@@ -21,6 +21,8 @@ const CHECK_LINES_MAX: usize = 100;
 const FOUND_MAX: usize = 10;
 /// Holdings of one account: over this, policy by groups has gone wrong anyway.
 const HELD_MAX: usize = 10_000;
+/// Longest wait a connector may ask for, in milliseconds: a day. Longer ones are for a person to decide.
+const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// Longest address of a documentation page, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
 
@@ -281,7 +283,7 @@ pub(super) fn error(error: types::CallError) -> CallError {
     CallError {
         kind,
         effect,
-        retry_after_ms: error.retry_after_ms,
+        retry_after_ms: error.retry_after_ms.map(|wait| wait.min(RETRY_AFTER_MS_MAX)),
         // An id that cannot be one helps nobody; the conflict stands all the same.
         existing_id: error.existing_id.and_then(|text| id(text, "account id").ok()),
         message: line(&error.message),

@@ -1,0 +1,9 @@
+//! The sandbox with real guests: what they may do works, what they may not does not, and the host says which it was.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod containment;
+mod egress;
+mod guest_sql;
+mod loading;
+mod support;
