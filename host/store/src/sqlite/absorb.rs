@@ -24,7 +24,7 @@ const OLDEST: &str = r#"
            p.public_id AS "snapshot.public_id", s.name AS "source.name"
     FROM snapshot p JOIN source s ON s.id = p.source WHERE p.state = 1 ORDER BY p.id LIMIT 1"#;
 
-const CHUNK: &str = r#"
+pub(super) const CHUNK: &str = r#"
     SELECT r.id AS "source_record.id", g.key AS "staged.key", g.change AS "staged.change", g.attributes AS "staged.attributes",
            g.digest AS "staged.digest", r.attributes AS "source_record.attributes", r.digest AS "source_record.digest",
            r.missing_snapshots AS "source_record.missing_snapshots", r.absent_since_us AS "source_record.absent_since_us",
@@ -41,7 +41,7 @@ const INSERT_RECORDS: &str = "
     INSERT INTO source_record (source, key, identity, attributes, digest)
     SELECT ?1, value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each(?2)";
 
-const UPDATE_RECORDS: &str = "
+pub(super) const UPDATE_RECORDS: &str = "
     UPDATE source_record
     SET attributes = coalesce(j.attributes, source_record.attributes), digest = coalesce(j.digest, source_record.digest),
         missing_snapshots = j.missing, absent_since_us = j.absent
@@ -53,7 +53,7 @@ const UPDATE_RECORDS: &str = "
 const TOUCH_IDENTITIES: &str = "
     UPDATE identity SET facts_version = facts_version + 1, dirty = 1 WHERE id IN (SELECT value FROM json_each(?1))";
 
-const DELETE_CHUNK: &str = "DELETE FROM staged WHERE snapshot = ?1 AND key <= ?2";
+pub(super) const DELETE_CHUNK: &str = "DELETE FROM staged WHERE snapshot = ?1 AND key <= ?2";
 
 /// Record, attributes and digest if they changed, missing snapshots, absent since.
 #[derive(Serialize)]

@@ -15,7 +15,7 @@ use super::rows::{Cells, failed, json_of};
 use super::write::{Subject, Write};
 use crate::{Outcome, StoreError};
 
-const ATTEMPTS: &str = r#"
+pub(super) const ATTEMPTS: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.account AS "operation.account",
            o.state AS "operation.state", o.writer AS "operation.writer", o.attempts AS "operation.attempts",
            o.settle AS "operation.settle", o.due_us AS "operation.due_us", o.claimed_us AS "operation.claimed_us",
@@ -27,7 +27,7 @@ const ATTEMPTS: &str = r#"
     CROSS JOIN target t ON t.id = a.target CROSS JOIN identity i ON i.id = a.identity"#;
 
 /// Who holds the links that outcomes claim.
-const LINKS: &str = r#"
+pub(super) const LINKS: &str = r#"
     SELECT a.id AS "account.id", a.target AS "account.target", a.external_id AS "account.external_id",
            i.public_id AS "identity.public_id"
     FROM json_each(?1) AS j CROSS JOIN account a ON a.target = j.value ->> 0 AND a.external_id = j.value ->> 1

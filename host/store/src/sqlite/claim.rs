@@ -40,11 +40,11 @@ pub(super) const READY: &str = "
 
 const TARGET: &str = "SELECT id FROM target WHERE name = ?1";
 
-const CLAIM: &str = "
+pub(super) const CLAIM: &str = "
     UPDATE operation SET state = 2, attempts = attempts + 1, writer = ?2, claimed_us = ?3
     WHERE id IN (SELECT value FROM json_each(?1))";
 
-const CLAIMED: &str = r#"
+pub(super) const CLAIMED: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.attempts AS "operation.attempts",
            o.settle AS "operation.settle", o.unknown_since_us AS "operation.unknown_since_us",
            o.absence_us AS "operation.absence_us", o.work AS "operation.work", o.cause AS "operation.cause",

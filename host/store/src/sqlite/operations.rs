@@ -36,7 +36,7 @@ const RECOVER: &str = "
     WHERE id IN (SELECT value FROM json_each(?1))";
 
 /// The first open operation of an account, if it waits, becomes ready.
-const PROMOTE: &str = "
+pub(super) const PROMOTE: &str = "
     UPDATE operation SET state = 1
     WHERE state = 0 AND id IN (
         SELECT (SELECT o.id FROM operation o WHERE o.account = j.value AND o.state < 4 ORDER BY o.id LIMIT 1)

@@ -12,7 +12,7 @@ use super::rows::{Cells, failed, json_of, micros};
 use super::write::{Entry, Subject, Write};
 use crate::StoreError;
 
-const UPDATE_OPERATIONS: &str = "
+pub(super) const UPDATE_OPERATIONS: &str = "
     UPDATE operation
     SET state = j.state, due_us = j.due, attempts = j.attempts, settle = j.settle, unknown_since_us = j.unknown,
         ended_us = j.ended, message = j.message
@@ -20,7 +20,7 @@ const UPDATE_OPERATIONS: &str = "
                  value ->> 5 AS unknown, value ->> 6 AS ended, value ->> 7 AS message FROM json_each(?1)) AS j
     WHERE operation.id = j.id";
 
-const UPDATE_ACCOUNTS: &str = "
+pub(super) const UPDATE_ACCOUNTS: &str = "
     UPDATE account
     SET state = j.state, external_id = j.external_id, attributes = j.attributes, entitlements = j.entitlements,
         version = j.version, written = j.written, observed_us = ?2
@@ -28,13 +28,13 @@ const UPDATE_ACCOUNTS: &str = "
                  value ->> 4 AS entitlements, value ->> 5 AS version, unhex(value ->> 6) AS written FROM json_each(?1)) AS j
     WHERE account.id = j.id";
 
-const SUPERSEDE_WAITING: &str = r#"
+pub(super) const SUPERSEDE_WAITING: &str = r#"
     UPDATE operation SET state = 6, ended_us = ?2, message = 'the operation before it was given up'
     WHERE state = 0 AND state < 4 AND account IN (SELECT value FROM json_each(?1))
     RETURNING id AS "operation.id", account AS "operation.account", public_id AS "operation.public_id",
               cause AS "operation.cause", work ->> 'do' AS "operation.work""#;
 
-const TOUCH_IDENTITIES: &str = "
+pub(super) const TOUCH_IDENTITIES: &str = "
     UPDATE identity SET facts_version = facts_version + 1, dirty = max(identity.dirty, j.dirty)
     FROM (SELECT value ->> 0 AS id, value ->> 1 AS dirty FROM json_each(?1)) AS j
     WHERE identity.id = j.id";

@@ -20,7 +20,7 @@ const MESSAGE_CHARS_MAX: usize = 1_000;
 
 pub(super) const DOING: &str = "recording outcomes";
 
-const ABSENCES: &str = "
+pub(super) const ABSENCES: &str = "
     UPDATE operation SET absence_us = ?2
     FROM (SELECT value ->> 0 AS id, value ->> 1 AS attempt FROM json_each(?1)) AS j
     WHERE operation.id = j.id AND operation.attempts = j.attempt AND operation.state = 2 AND operation.writer = ?3

@@ -14,7 +14,7 @@ use super::rows::{Cells, failed, hex, json_of, micros};
 use super::write::{Entry, Write};
 use crate::{NewOperation, Planned, StoreError};
 
-const OVERTAKEN: &str = r#"
+pub(super) const OVERTAKEN: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.account AS "operation.account",
            o.state AS "operation.state", o.settle AS "operation.settle", o.cause AS "operation.cause",
            o.work ->> 'do' AS "operation.work", a.identity AS "account.identity", a.kind AS "account.kind",
@@ -34,7 +34,7 @@ const INSERT_ACCOUNTS: &str = "
     SELECT j.value ->> 0, t.id, j.value ->> 2 FROM json_each(?1) AS j CROSS JOIN target t ON t.name = j.value ->> 1
     WHERE true ON CONFLICT DO NOTHING";
 
-const ACCOUNTS: &str = r#"
+pub(super) const ACCOUNTS: &str = r#"
     SELECT a.id AS "account.id", a.identity AS "account.identity", a.target AS "account.target", a.kind AS "account.kind",
            t.name AS "target.name",
            EXISTS (SELECT 1 FROM operation o WHERE o.account = a.id AND o.state < 4) AS "account.busy"

@@ -41,7 +41,7 @@ const IDENTITIES: &str = r#"
            i.state AS "identity.state"
     FROM identity i WHERE i.id IN (SELECT value FROM json_each(?1))"#;
 
-const RECORD: &str = "
+pub(super) const RECORD: &str = "
     UPDATE identity
     SET dirty = 0, state = j.state, next_change_us = j.next_change, planned_under = ?2,
         facts_version = identity.facts_version + j.queue_changed
