@@ -132,7 +132,7 @@ fn account(view: &AccountView, ink: &Ink) -> String {
         wanted(view.desired)
     );
     if let Some(id) = &view.external_id {
-        out.push_str(&format!(", id {}", word(id)));
+        out.push_str(&format!(", id {}", safe(id)));
     }
     if let Some(at) = view.observed_at {
         out.push_str(&format!(", seen {}", ink.time(at)));

@@ -48,7 +48,7 @@ fn slot(target: &str, kind: &str) -> AccountSlot {
     }
 }
 
-fn attributes(value: Value) -> Attributes {
+fn attributes(value: &Value) -> Attributes {
     value.as_object().cloned().unwrap()
 }
 
@@ -245,7 +245,7 @@ fn history() -> Vec<TimelineEntry> {
 }
 
 pub(crate) fn identity() -> IdentityView {
-    let facts = attributes(json!({"contract": "permanent", "givenName": "Zoë", "projects": ["a", "b c"]}));
+    let facts = attributes(&json!({"contract": "permanent", "givenName": "Zoë", "projects": ["a", "b c"]}));
     IdentityView {
         id: identity_id(1),
         name: Some("Zoë Łukasz".into()),
@@ -274,7 +274,7 @@ pub(crate) fn identity() -> IdentityView {
             external_id: Some("17".into()),
             observed_at: Some(at()),
             desired: Some(DesiredKind::Enabled),
-            attributes: attributes(json!({"username": "zoe.lukasz", "title": "Dev"})),
+            attributes: attributes(&json!({"username": "zoe.lukasz", "title": "Dev"})),
             entitlements: [("staff".to_owned(), Value::Null)].into(),
             diff: vec![diff("title", Some(json!("Dev")), Some(json!("Lead")))],
             steps: vec![step("update", None, &["hr: title changed", "app: update"])],

@@ -104,7 +104,7 @@ fn deed(detail: &Value) -> String {
         words.push(format!("{} {}", safe(work), safe(account)));
     }
     words.extend(text("entitlement").map(word));
-    words.extend(text("external-id").map(|id| format!("id {}", word(id))));
+    words.extend(text("external-id").map(|id| format!("id {}", safe(id))));
     if let Some(to) = text("to") {
         words.push(format!("{} → {}", safe(text("from").unwrap_or("new")), safe(to)));
     }
@@ -159,7 +159,7 @@ mod tests {
             ),
             (
                 json!({"work": "create", "account": "app/admin", "external-id": "17"}),
-                "create app/admin id \"17\"",
+                "create app/admin id 17",
             ),
             (json!({"from": null, "to": "staged"}), "new → staged"),
             (

@@ -18,6 +18,7 @@ use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::render::table::count;
 
 /// An opened data folder.
 pub(crate) struct App {
@@ -71,15 +72,15 @@ impl App {
         let app = Self::open(global).await?;
         let recovered = app.engine.recover().await?;
         if recovered.absorbed > 0 {
+            let rows = count(recovered.absorbed, "row more was", "rows more were");
             output.note(&format!(
-                "an earlier import was cut short after it was accepted; {} rows more were taken in",
-                recovered.absorbed
+                "an earlier import was cut short after it was accepted; {rows} taken in"
             ));
         }
         if recovered.operations > 0 {
+            let operations = count(recovered.operations, "operation was", "operations were");
             output.note(&format!(
-                "an earlier apply was cut short; {} operations under way then will first read what they did",
-                recovered.operations
+                "an earlier apply was cut short; {operations} under way and will read back first"
             ));
         }
         Ok(app)
