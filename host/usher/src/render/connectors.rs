@@ -46,9 +46,12 @@ pub(crate) fn inspection(found: &Inspection, ink: &Ink) -> String {
     if let Some(url) = &descriptor.docs_url {
         out.push_str(&format!("  documentation: {}\n", safe(url)));
     }
-    out.push_str(&format!("  can: {}\n", capabilities(descriptor.capabilities)));
     out.push_str(&format!(
-        "  a creation is recognised by {}\n",
+        "  without settings it can: {}\n",
+        capabilities(descriptor.capabilities)
+    ));
+    out.push_str(&format!(
+        "  and recognises what it created by {}\n",
         creation(&descriptor.creation)
     ));
     out.push_str(&heading("Exports", ink));
@@ -93,7 +96,7 @@ fn creation(creation: &Creation) -> String {
             let all: Vec<_> = attributes.iter().map(|attribute| word(attribute)).collect();
             format!("what is unique: {}", all.join(" + "))
         }
-        Creation::None => "nothing: a creation that was cut off waits for a person".to_owned(),
+        Creation::None => "nothing: a creation that is cut off waits for a person".to_owned(),
     }
 }
 
