@@ -90,7 +90,10 @@ pub enum Decision {
         counts: bool,
     },
     /// A person must decide. Operations waiting behind it stay where they are.
-    Held,
+    Held {
+        /// The outcome of this attempt is not known: whatever comes next reads back first.
+        settle: bool,
+    },
     /// Given up; operations waiting behind it are superseded and the identity becomes dirty.
     Failed,
 }

@@ -199,6 +199,11 @@ mod queue {
     }
 
     #[tokio::test]
+    async fn a_held_operation_remembers_an_unknown_outcome() {
+        conformance::queue::a_held_operation_remembers_an_unknown_outcome(&Folder::new()).await;
+    }
+
+    #[tokio::test]
     async fn a_held_operation_can_be_overtaken() {
         conformance::queue::a_held_operation_can_be_overtaken(&Folder::new()).await;
     }

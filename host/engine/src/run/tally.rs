@@ -49,7 +49,7 @@ impl Tally {
                 total.retrying += 1;
                 return;
             }
-            Decision::Held => {
+            Decision::Held { .. } => {
                 total.held += 1;
                 Some(TroubleState::Held)
             }

@@ -68,7 +68,7 @@ pub(super) enum Ended {
 impl Ended {
     pub(super) fn held(message: impl Into<String>) -> Self {
         Self::Learned(Box::new(Learned {
-            decision: Decision::Held,
+            decision: Decision::Held { settle: false },
             observed: None,
             dirty: false,
             message: message.into(),
@@ -283,7 +283,10 @@ impl Link {
                 };
                 (learned(decision, false, error.to_string()), Some(at(ms)))
             }
-            AfterError::Hold(reason) => (learned(Decision::Held, false, reason), None),
+            AfterError::Hold(reason) => {
+                let settle = unknown || error.effect != Effect::None;
+                (learned(Decision::Held { settle }, false, reason), None)
+            }
             AfterError::GiveUp(reason) => (learned(Decision::Failed, true, reason), None),
         }
     }

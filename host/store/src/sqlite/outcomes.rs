@@ -119,7 +119,7 @@ fn collect(
                     "the target answered with account `{link:.200}`, which is already linked to {}; nothing was linked ({message})",
                     IdentityId::new(*holder)
                 );
-                decision = &Decision::Held;
+                decision = &Decision::Held { settle: false };
                 observed = None;
             }
             _ => {
@@ -142,7 +142,7 @@ fn collect(
                 .given_up
                 .insert(attempt.account, (attempt.subject, attempt.slot.clone()));
         }
-        Decision::Retry { .. } | Decision::Held => {}
+        Decision::Retry { .. } | Decision::Held { .. } => {}
     }
     let dirty = outcome.dirty || matches!(decision, Decision::Failed);
     // A plan made before this outcome saw an older account or queue: its guard must not hold any more.
@@ -172,7 +172,12 @@ fn operation_update(attempt: &Attempt, decision: &Decision, message: &str, at: T
             attempts -= i64::from(!counts);
             ended = None;
         }
-        Decision::Held => (state, ended) = (OperationState::Held, None),
+        Decision::Held { settle: read_back } => {
+            (state, ended) = (OperationState::Held, None);
+            if *read_back && !settle {
+                (settle, unknown) = (true, unknown.or(attempt.claimed_us));
+            }
+        }
         Decision::Failed => state = OperationState::Failed,
     }
     (
@@ -220,7 +225,7 @@ fn audit(
             payload["read-back"] = json!(settle);
             "operation.retry"
         }
-        Decision::Held => "operation.held",
+        Decision::Held { .. } => "operation.held",
         Decision::Failed => "operation.failed",
     };
     write.audit(&Entry {

@@ -155,7 +155,7 @@ async fn play(store: &impl Store, step: &Move, seen: &mut Seen, second: i64) {
                         counts: true,
                     },
                 ),
-                4 => outcome(&attempt, Decision::Held),
+                4 => outcome(&attempt, Decision::Held { settle: false }),
                 _ => outcome(&attempt, Decision::Failed),
             };
             assert!(record(store, &[outcome], second).await.is_empty());

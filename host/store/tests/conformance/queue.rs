@@ -275,7 +275,12 @@ pub(crate) async fn a_held_operation_waits_for_a_person(backend: &impl Backend) 
     )
     .await;
     let claimed = claim(&store, "app", 1, 1).await;
-    record(&store, &[outcome(&claimed[0], Decision::Held)], 2).await;
+    record(
+        &store,
+        &[outcome(&claimed[0], Decision::Held { settle: false })],
+        2,
+    )
+    .await;
     assert_eq!(
         states(&again(&store, &person).await),
         [OperationState::Held, OperationState::Waiting]
@@ -296,12 +301,38 @@ pub(crate) async fn a_held_operation_waits_for_a_person(backend: &impl Backend) 
     assert_eq!(released[0].unknown_since, Some(at(1)));
 }
 
+/// Held after an attempt of unknown outcome: whatever plans next can see that, so that nothing is made twice.
+pub(crate) async fn a_held_operation_remembers_an_unknown_outcome(backend: &impl Backend) {
+    let store = backend.open(at(0)).await;
+    let person = one_person(&store, vec![create("app")]).await;
+    let claimed = claim(&store, "app", 1, 1).await;
+    record(
+        &store,
+        &[outcome(&claimed[0], Decision::Held { settle: true })],
+        2,
+    )
+    .await;
+    let open = &again(&store, &person).await.accounts[0].open[0];
+    assert_eq!((open.state, open.settle), (OperationState::Held, true));
+    store.retry(claimed[0].id, &context(3)).await.unwrap();
+    let released = claim(&store, "app", 10, 3).await;
+    assert_eq!(
+        (released[0].settle, released[0].unknown_since),
+        (true, Some(at(1)))
+    );
+}
+
 /// A held operation that a newer plan overtakes lets the next one run.
 pub(crate) async fn a_held_operation_can_be_overtaken(backend: &impl Backend) {
     let store = backend.open(at(0)).await;
     let person = one_person(&store, vec![create("app")]).await;
     let claimed = claim(&store, "app", 1, 1).await;
-    record(&store, &[outcome(&claimed[0], Decision::Held)], 2).await;
+    record(
+        &store,
+        &[outcome(&claimed[0], Decision::Held { settle: false })],
+        2,
+    )
+    .await;
     let person = again(&store, &person).await;
     let mut plan = planned(
         &person,
