@@ -16,7 +16,7 @@ const KILLED: i32 = 9;
 /// Lines of an answer that are shown; the rest is counted.
 const SHORT: usize = 14;
 /// Lines of an answer that is worth reading whole.
-const WHOLE: usize = 60;
+const WHOLE: usize = 40;
 
 /// What the demo tells the one who watches.
 #[derive(Clone, Copy, Debug)]

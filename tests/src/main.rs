@@ -8,6 +8,9 @@ use anyhow::Context;
 use usher_tests::demo::{Audience, Scene, play};
 use usher_tests::rehearsal::Rehearsal;
 
+/// Characters of a line that are shown.
+const LINE_CHARS_MAX: usize = 150;
+
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args_os()
         .nth(1)
@@ -77,13 +80,22 @@ impl Audience for Terminal {
 fn print_short(text: &str, lines_max: usize) {
     let lines: Vec<&str> = text.lines().collect();
     if lines.len() <= lines_max {
-        lines.iter().for_each(|line| println!("{line}"));
+        lines.iter().for_each(|line| print_line(line));
         return;
     }
     let (head, tail) = (lines_max / 2, lines_max - lines_max / 2 - 1);
-    lines[..head].iter().for_each(|line| println!("{line}"));
+    lines[..head].iter().for_each(|line| print_line(line));
     println!("    … {} lines more …", lines.len() - head - tail);
-    lines[lines.len() - tail..]
-        .iter()
-        .for_each(|line| println!("{line}"));
+    let last = &lines[lines.len() - tail..];
+    last.iter().for_each(|line| print_line(line));
+}
+
+/// Long lines are cut: a line of the screen for a line of the answer.
+fn print_line(line: &str) {
+    if line.chars().count() <= LINE_CHARS_MAX {
+        println!("{line}");
+    } else {
+        let start: String = line.chars().take(LINE_CHARS_MAX - 1).collect();
+        println!("{start}…");
+    }
 }
