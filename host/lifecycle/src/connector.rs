@@ -139,7 +139,10 @@ pub struct Holding {
 
 /// Holdings of one account as a set.
 pub fn entitlements_of(holdings: Vec<Holding>) -> Entitlements {
-    holdings.into_iter().map(|h| (h.entitlement_id, h.parameters)).collect()
+    holdings
+        .into_iter()
+        .map(|h| (h.entitlement_id, h.parameters))
+        .collect()
 }
 
 /// One step of a check.
@@ -257,7 +260,13 @@ pub struct CallError {
 impl CallError {
     /// An error that did nothing.
     pub fn harmless(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, effect: Effect::None, retry_after_ms: None, existing_id: None, message: message.into() }
+        Self {
+            kind,
+            effect: Effect::None,
+            retry_after_ms: None,
+            existing_id: None,
+            message: message.into(),
+        }
     }
 }
 

@@ -96,7 +96,10 @@ impl<K: Kind> FromStr for Id<K> {
             .and_then(|rest| rest.strip_prefix('_'))
             .and_then(|uuid| Uuid::try_parse(uuid).ok())
             .map(Self::new)
-            .ok_or_else(|| IdError { text: text.chars().take(80).collect(), prefix: K::PREFIX })
+            .ok_or_else(|| IdError {
+                text: text.chars().take(80).collect(),
+                prefix: K::PREFIX,
+            })
     }
 }
 

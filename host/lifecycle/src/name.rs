@@ -24,7 +24,9 @@ pub type AccountKind = Name;
 
 /// A text that is not a name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not a name: a lower-case letter, then lower-case letters, digits and hyphens, at most 63 in all")]
+#[error(
+    "`{0}` is not a name: a lower-case letter, then lower-case letters, digits and hyphens, at most 63 in all"
+)]
 pub struct NameError(String);
 
 impl Name {
@@ -44,11 +46,15 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let starts = text.starts_with(|c: char| c.is_ascii_lowercase());
-        let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let rest = text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if starts && rest && text.len() <= NAME_BYTES_MAX {
             Ok(Self(Arc::from(text)))
         } else {
-            Err(NameError(text.chars().take(80).flat_map(char::escape_default).collect()))
+            Err(NameError(
+                text.chars().take(80).flat_map(char::escape_default).collect(),
+            ))
         }
     }
 }
@@ -81,7 +87,17 @@ mod tests {
         for good in ["hr", "app-2", "a"] {
             assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
         }
-        for bad in ["", "2a", "-a", "A", "a_b", "a/b", "ä", "a\u{1b}[31m", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "2a",
+            "-a",
+            "A",
+            "a_b",
+            "a/b",
+            "ä",
+            "a\u{1b}[31m",
+            &"a".repeat(64),
+        ] {
             assert!(bad.parse::<Name>().is_err(), "{bad:?}");
         }
     }

@@ -81,8 +81,13 @@ pub enum Priority {
 
 impl Priority {
     /// All, first to last.
-    pub const ALL: [Self; 5] =
-        [Self::SecurityHold, Self::Deprovision, Self::Change, Self::Onboarding, Self::Reconcile];
+    pub const ALL: [Self; 5] = [
+        Self::SecurityHold,
+        Self::Deprovision,
+        Self::Change,
+        Self::Onboarding,
+        Self::Reconcile,
+    ];
 }
 
 /// Where an operation is.
