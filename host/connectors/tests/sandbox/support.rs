@@ -171,8 +171,8 @@ async fn converse(mut stream: TcpStream, serve: Serve, journal: Arc<Mutex<Vec<Se
     while let Some(seen) = read_request(&mut stream, &mut held).await {
         journal.lock().unwrap().push(seen.clone());
         let answer = match serve {
-            Serve::Bytes(count) => ok("y".repeat(count)),
-            Serve::Echo => ok(seen.head),
+            Serve::Bytes(count) => ok(&"y".repeat(count)),
+            Serve::Echo => ok(&seen.head),
             Serve::Redirect => {
                 "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned()
             }
@@ -185,7 +185,7 @@ async fn converse(mut stream: TcpStream, serve: Serve, journal: Arc<Mutex<Vec<Se
     }
 }
 
-fn ok(body: String) -> String {
+fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
