@@ -58,7 +58,12 @@ impl Sandbox {
         }
         let (descriptor, _) = run_describe(&runner, true).await?;
         let asked = runner.run("schema", |guest| guest.schema()).await;
-        let account_schema = asked.map_err(|error| call_failed("tell its account schema", error))?;
+        let account_schema = asked
+            .map_err(|error| call_failed("tell its account schema", error))?
+            .map_err(|why| LoadError::Description {
+                what: "account schema",
+                why,
+            })?;
         Ok(Arc::new(Generation {
             runner,
             digest: loaded.digest,
@@ -115,7 +120,11 @@ async fn run_describe(
     let described = runner
         .run("describe", |guest| guest.describe(with_settings))
         .await;
-    described.map_err(|error| call_failed("describe itself", error))
+    let described = described.map_err(|error| call_failed("describe itself", error))?;
+    described.map_err(|why| LoadError::Description {
+        what: "description of itself",
+        why,
+    })
 }
 
 fn call_failed(what: &'static str, error: CallError) -> LoadError {

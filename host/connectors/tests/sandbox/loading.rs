@@ -95,10 +95,19 @@ async fn descriptions_that_cannot_be_used_are_refused() {
             "settings-schema",
         ),
         ("account-schema", json!("nonsense"), "not JSON"),
-        ("account-schema", json!("{\"type\":7}"), "the connector answered"),
+        (
+            "account-schema",
+            json!("{\"type\":7}"),
+            "the connector's account schema cannot be used: at /",
+        ),
     ];
     for (setting, value, expected) in cases {
-        let text = refusal(&target(json!({ setting: value }))).await.to_string();
+        let error = refusal(&target(json!({ setting: value }))).await;
+        let text = error.to_string();
+        assert!(
+            matches!(error, LoadError::Description { .. }),
+            "{setting}: {text}"
+        );
         assert!(text.contains(expected), "{setting}: {text}");
     }
 }

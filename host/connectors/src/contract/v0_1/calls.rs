@@ -33,6 +33,16 @@ fn checked<G, T>(answer: Answer<G>, convert: impl FnOnce(G) -> Result<T, String>
     convert(answer).map_err(Failure::Nonsense)
 }
 
+/// What a guest says of itself, or why that cannot be used: the loader tells its author, in words of its own.
+type Described<T> = Result<T, String>;
+
+fn described<G, T>(
+    answer: Answer<G>,
+    convert: impl FnOnce(G) -> Described<T>,
+) -> Result<Described<T>, Failure> {
+    checked(answer, |answer| Ok(convert(answer)))
+}
+
 impl<'g> Guest<'g> {
     pub(crate) fn new(
         exports: &'g Exports,
@@ -71,7 +81,10 @@ impl<'g> Guest<'g> {
     }
 
     /// Checks the types of everything exported, also of what is not called now, and asks for the descriptor.
-    pub(crate) async fn describe(mut self, with_settings: bool) -> Result<(Descriptor, Schema), Failure> {
+    pub(crate) async fn describe(
+        mut self,
+        with_settings: bool,
+    ) -> Result<Described<(Descriptor, Schema)>, Failure> {
         self.accounts()?;
         let entitlements = self.exports.has_entitlements();
         if entitlements {
@@ -82,12 +95,12 @@ impl<'g> Guest<'g> {
             .connector()?
             .call_describe(&mut self.store, settings.as_ref())
             .await?;
-        checked(answer, |answer| convert::descriptor(answer, entitlements))
+        described(answer, |answer| convert::descriptor(answer, entitlements))
     }
 
-    pub(crate) async fn schema(mut self) -> Result<Schema, Failure> {
+    pub(crate) async fn schema(mut self) -> Result<Described<Schema>, Failure> {
         let answer = self.accounts()?.call_schema(&mut self.store, &self.call).await?;
-        checked(answer, |text| Schema::parse(&text))
+        described(answer, |text| Schema::parse(&text))
     }
 
     pub(crate) async fn check(mut self) -> Result<CheckReport, Failure> {
