@@ -63,7 +63,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ),
     ("hyper", &["usher-connectors"]),
     ("cel", &["usher-lifecycle"]),
-    ("axum", &["usher-scim-server"]),
+    ("axum", &["usher-scim-server", "usher-tests"]),
     ("clap", &["usher", "usher-scim-server", "usher-bench"]),
 ];
 
