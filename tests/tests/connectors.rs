@@ -1,6 +1,8 @@
 //! The shipped connectors and the SDK's front page, as components in the sandbox, each through one whole life of an account against
 //! a real system: what an author's native tests cannot show.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -35,7 +37,7 @@ fn write(intent: &str) -> WriteContext {
     }
 }
 
-fn object(value: Value) -> Map<String, Value> {
+fn object(value: &Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap()
 }
 
@@ -204,7 +206,7 @@ async fn sql_in_the_sandbox() {
         "username": "mei'; DROP TABLE users; --", "fullName": "田中 芽衣", "email": "mei@example.test", "department": "Sales"
     });
     let life = Life {
-        attributes: object(attributes),
+        attributes: object(&attributes),
         change: ("department", json!("Engineering")),
         key: "username",
         entitlement: Some("crm"),
@@ -238,7 +240,7 @@ env = "{TOKEN_ENV}"
         "userName": "m.\"tanaka\"", "givenName": "Mei", "familyName": "Tanaka", "email": "mei@example.test", "department": "Sales"
     });
     let life = Life {
-        attributes: object(attributes),
+        attributes: object(&attributes),
         change: ("department", json!("Engineering")),
         key: "userName",
         entitlement: Some("O'Neil \"quoted\""),
@@ -285,7 +287,7 @@ private-addresses = true
     );
     let connector = load("usher-connector-directory", &document).await;
     let life = Life {
-        attributes: object(json!({ "login": "mei/tanaka &co", "name": "Mei Tanaka" })),
+        attributes: object(&json!({ "login": "mei/tanaka &co", "name": "Mei Tanaka" })),
         change: ("name", json!("Mei Sato")),
         key: "login",
         entitlement: None,
