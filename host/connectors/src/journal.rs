@@ -19,6 +19,8 @@ pub(crate) struct Journal {
     requests_max: u32,
     /// Requests and statements that could change something and have left (or may have).
     writes: AtomicU32,
+    /// Those of them that have not been answered.
+    unanswered: AtomicU32,
     refusals: Mutex<Vec<Refusal>>,
     /// The first limit reached.
     limit: Mutex<Option<String>>,
@@ -50,6 +52,7 @@ impl Journal {
             requests_left: AtomicU32::new(requests_max),
             requests_max,
             writes: AtomicU32::new(0),
+            unanswered: AtomicU32::new(0),
             refusals: Mutex::new(Vec::new()),
             limit: Mutex::new(None),
         }
@@ -71,11 +74,23 @@ impl Journal {
     /// Something that can change the target is about to leave.
     pub(crate) fn write_leaves(&self) {
         self.writes.fetch_add(1, Ordering::SeqCst);
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The target has answered one write counted before: the guest can tell what it did.
+    pub(crate) fn write_answered(&self) {
+        self.unanswered.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// A write has left and no answer to it has come: nobody can tell what it did, whatever the guest says.
+    pub(crate) fn has_unanswered_write(&self) -> bool {
+        self.unanswered.load(Ordering::SeqCst) > 0
     }
 
     /// It is certain that one write counted before changed nothing: no connection was made, or it was rolled back.
     pub(crate) fn write_came_to_nothing(&self) {
         self.writes.fetch_sub(1, Ordering::SeqCst);
+        self.unanswered.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// What the call has done, as far as the host knows.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use usher_lifecycle::connector::{CallError, ErrorKind};
+use usher_lifecycle::connector::{CallError, Effect, ErrorKind};
 use usher_lifecycle::targets::{Limits, Target};
 use wasmtime::component::InstancePre;
 use wasmtime::{Error, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
@@ -246,9 +246,13 @@ fn denied(refusal: &Refusal) -> ErrorKind {
 
 /// Adds what the host knows to a guest's own error: guests see refusals only as a vague network error.
 ///
-/// What the guest says of the effect is believed: it has seen the target's answers. Only where it says nothing was done because
-/// "the network failed" while the host itself refused or stopped it, the kind becomes the host's.
+/// What the guest says of the effect is believed as far as it can know: it has seen the target's answers. "Nothing was done" is not
+/// believed while a write has left and no answer to it has come. And where it says that "the network failed" while the host itself
+/// refused or stopped it, the kind becomes the host's.
 fn with_host_facts(mut error: CallError, journal: &Journal) -> CallError {
+    if error.effect == Effect::None && journal.has_unanswered_write() {
+        error.effect = Effect::Unknown;
+    }
     let vague = matches!(
         error.kind,
         ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other(_)
@@ -269,8 +273,6 @@ fn with_host_facts(mut error: CallError, journal: &Journal) -> CallError {
 
 #[cfg(test)]
 mod tests {
-    use usher_lifecycle::connector::Effect;
-
     use super::*;
 
     fn journal() -> Journal {
@@ -295,6 +297,17 @@ mod tests {
         );
         let precise = with_host_facts(CallError::harmless(ErrorKind::Conflict, "taken"), &journal);
         assert_eq!(precise.kind, ErrorKind::Conflict);
+    }
+
+    #[test]
+    fn nothing_done_is_not_believed_while_a_write_is_unanswered() {
+        let journal = journal();
+        let claim = || with_host_facts(CallError::harmless(ErrorKind::Unavailable, "lost"), &journal).effect;
+        assert_eq!(claim(), Effect::None);
+        journal.write_leaves();
+        assert_eq!(claim(), Effect::Unknown);
+        journal.write_answered();
+        assert_eq!(claim(), Effect::None);
     }
 
     #[test]

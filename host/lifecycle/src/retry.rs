@@ -159,7 +159,10 @@ fn wait_ms(retry_after_ms: Option<u64>, attempts: u32, jitter: u32) -> u64 {
         Some(asked) => {
             let asked = asked.min(RETRY_AFTER_MAX_MS);
             let spread = asked / 10 * thousandths(jitter) / u64::from(JITTER_MAX);
-            (asked + spread).clamp(1, RETRY_AFTER_MAX_MS)
+            // Never sooner than the back-off: "after 0 s" from a failing target must not become a loop.
+            (asked + spread)
+                .max(back_off_ms(attempts, jitter))
+                .min(RETRY_AFTER_MAX_MS)
         }
         None => back_off_ms(attempts, jitter),
     }
@@ -354,6 +357,19 @@ mod tests {
         assert_eq!(longest, expected);
         assert_eq!(back_off_ms(1, 0), 500);
         assert_eq!(back_off_ms(0, 0), 500);
+    }
+
+    #[test]
+    fn retry_after_nothing_still_backs_off() {
+        let error = CallError {
+            retry_after_ms: Some(0),
+            ..CallError::harmless(ErrorKind::RateLimited, "slow down")
+        };
+        for attempts in [1, 5, 20] {
+            let after = after_error(&error, &Work::Disable, attempts, 0);
+            let ms = back_off_ms(attempts, 0);
+            assert_eq!(after, AfterError::PauseTarget { ms, settle: false });
+        }
     }
 
     #[test]

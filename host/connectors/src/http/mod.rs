@@ -141,6 +141,9 @@ impl HttpEgress {
             }
             failed(&error, &journal)
         })?;
+        if writes {
+            journal.write_answered();
+        }
         let response_kib = self.response_kib;
         Ok(response.map(|body| {
             CappedBody::new(body, response_kib, options.between_bytes_timeout, journal).boxed_unsync()

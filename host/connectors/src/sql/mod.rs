@@ -123,8 +123,10 @@ impl SqlEndpoints {
         let deadline = journal.deadline;
         journal.write_leaves();
         let result = blocking(move || endpoint.execute(&statements, deadline)).await;
-        if result.as_ref().is_err_and(|error| !error.effect_unknown) {
-            journal.write_came_to_nothing();
+        match &result {
+            Ok(_) => journal.write_answered(),
+            Err(error) if error.effect_unknown => {}
+            Err(_) => journal.write_came_to_nothing(),
         }
         self.note_forbidden(result, journal)
     }
