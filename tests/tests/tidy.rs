@@ -496,3 +496,13 @@ fn unsafe_code_is_let_in_at_one_place_of_the_host() {
         );
     }
 }
+
+#[test]
+fn the_architecture_page_shows_the_account_table_of_the_code() {
+    let read = |path: &str| std::fs::read_to_string(workspace().join(path)).unwrap();
+    let table = read("host/lifecycle/account-table.md");
+    assert!(
+        read("host/ARCHITECTURE.md").contains(table.trim()),
+        "copy host/lifecycle/account-table.md into host/ARCHITECTURE.md"
+    );
+}
