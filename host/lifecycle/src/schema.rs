@@ -1,7 +1,7 @@
 //! What a connector's account schema says about each attribute: how values compare and whether they may be written.
 //!
-//! The schema comes from a guest and is hostile: only top-level `properties` and our own annotations are read, `$ref` is never
-//! followed, everything else is ignored.
+//! The schema comes from a guest and is hostile: only top-level `properties`, `required`, `additionalProperties` and our own annotations
+//! are read, `$ref` is never followed, everything else is ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,6 +64,10 @@ pub struct AttributeSchema {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountSchema {
     attributes: BTreeMap<String, AttributeSchema>,
+    /// Attributes every account must have.
+    required: BTreeSet<String>,
+    /// Accounts may have attributes the schema does not name.
+    open: bool,
 }
 
 impl AccountSchema {
@@ -98,7 +102,21 @@ impl AccountSchema {
             }
             attributes.insert(name.clone(), parse_attribute(name, property)?);
         }
-        Ok(Self { attributes })
+        let required = object.get("required").and_then(Value::as_array);
+        let required = required.into_iter().flatten().filter_map(Value::as_str);
+        let required = required
+            .filter(|name| attributes.contains_key(*name))
+            .map(str::to_owned)
+            .collect();
+        let closed = matches!(
+            object.get("additionalProperties"),
+            None | Some(Value::Bool(false))
+        );
+        Ok(Self {
+            open: !closed || object.contains_key("patternProperties"),
+            attributes,
+            required,
+        })
     }
 
     /// What is known of an attribute; one the schema does not name may be written and is compared exactly.
@@ -109,6 +127,23 @@ impl AccountSchema {
     /// Whether the schema names an attribute.
     pub fn has(&self, name: &str) -> bool {
         self.attributes.contains_key(name)
+    }
+
+    /// Names of the attributes.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.attributes.keys()
+    }
+
+    /// Whether a mapping may give an attribute: the schema names it, names none at all, or says that there are others.
+    pub fn takes(&self, name: &str) -> bool {
+        self.open || self.attributes.is_empty() || self.has(name)
+    }
+
+    /// Attributes a mapping must give: every account must have them, and the target does not set them itself.
+    pub fn required(&self) -> impl Iterator<Item = &String> {
+        self.required
+            .iter()
+            .filter(|name| self.attribute(name).mutability != Mutability::ReadOnly)
     }
 
     /// What a creation sends: the wanted attributes without those the target sets itself.

@@ -1,9 +1,13 @@
-//! Compares the policy with the targets document.
+//! Compares the policy with the targets document and with what the targets say of their accounts.
+
+use std::collections::BTreeMap;
 
 use super::Policy;
 use crate::account::AccountSlot;
 use crate::document::hint::did_you_mean;
 use crate::document::{DocumentError, DocumentErrors};
+use crate::name::TargetName;
+use crate::schema::AccountSchema;
 use crate::targets::Targets;
 
 /// Finds what the policy asks of targets that cannot be: a target that is not there, an account given without a mapping.
@@ -14,17 +18,7 @@ use crate::targets::Targets;
 pub fn check_against(policy: &Policy, file: &str, targets: &Targets) -> Result<(), DocumentErrors> {
     let names: Vec<String> = targets.targets.keys().map(ToString::to_string).collect();
     let mut errors = Vec::new();
-    let mut mistake = |path: String, message: String| {
-        let place = policy.positions.get(&path);
-        errors.push(DocumentError {
-            file: file.to_owned(),
-            line: place.map_or(0, |place| place.line),
-            column: place.map_or(0, |place| place.column),
-            path,
-            expression: None,
-            message,
-        });
-    };
+    let mut mistake = |path: String, message: String| errors.push(mistake(policy, file, path, message));
     let unknown = |slot: &AccountSlot| {
         let hint = did_you_mean(slot.target.as_str(), names.iter());
         (!targets.targets.contains_key(&slot.target)).then(|| {
@@ -65,6 +59,61 @@ pub fn check_against(policy: &Policy, file: &str, targets: &Targets) -> Result<(
         Ok(())
     } else {
         Err(DocumentErrors(errors))
+    }
+}
+
+/// Finds mappings that do not fit the account schemas of their targets: attributes a schema does not declare, and required ones that
+/// are not given. Targets without a schema are passed over. `file` is the policy's file, shown in errors.
+///
+/// # Errors
+/// Every mistake found, in the order of their lines.
+pub fn check_schemas(
+    policy: &Policy,
+    file: &str,
+    schemas: &BTreeMap<TargetName, AccountSchema>,
+) -> Result<(), DocumentErrors> {
+    let mut errors = Vec::new();
+    for (slot, mapping) in &policy.mappings {
+        let Some(schema) = schemas.get(&slot.target) else {
+            continue;
+        };
+        for name in mapping.attributes.keys().filter(|name| !schema.takes(name)) {
+            let hint = did_you_mean(name, schema.names());
+            let message = format!(
+                "accounts of target `{}` have no attribute `{name}`{hint}",
+                slot.target
+            );
+            errors.push(mistake(policy, file, format!("mappings.{slot}.{name}"), message));
+        }
+        for name in schema
+            .required()
+            .filter(|name| !mapping.attributes.contains_key(*name))
+        {
+            let message = format!(
+                "every account of target `{}` must have `{name}`, but the mapping does not give it",
+                slot.target
+            );
+            errors.push(mistake(policy, file, format!("mappings.{slot}"), message));
+        }
+    }
+    errors.sort_by_key(|error| (error.line, error.column));
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(DocumentErrors(errors))
+    }
+}
+
+/// A mistake at an item of the policy.
+fn mistake(policy: &Policy, file: &str, path: String, message: String) -> DocumentError {
+    let place = policy.positions.get(&path);
+    DocumentError {
+        file: file.to_owned(),
+        line: place.map_or(0, |place| place.line),
+        column: place.map_or(0, |place| place.column),
+        path,
+        expression: None,
+        message,
     }
 }
 

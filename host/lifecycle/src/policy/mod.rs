@@ -24,7 +24,7 @@ use crate::name::{RoleName, SourceName};
 use crate::state::IdentityState;
 
 pub use crate::expr::ExpressionError;
-pub use check::{check_against, unused_mappings};
+pub use check::{check_against, check_schemas, unused_mappings};
 pub use parse::{
     EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, ROLES_MAX, parse,
 };
@@ -45,7 +45,7 @@ pub struct Policy {
     pub roles: Vec<Role>,
     /// What accounts look like.
     pub mappings: BTreeMap<AccountSlot, Mapping>,
-    /// Where the items are that name targets, for [`check_against`].
+    /// Where the items are that name targets or attributes of accounts, for [`check_against`] and [`check_schemas`].
     positions: Positions,
 }
 

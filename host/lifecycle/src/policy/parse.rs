@@ -7,7 +7,7 @@ use super::{Mapping, Policy, Positions, Role, Unassigned};
 use crate::account::AccountSlot;
 use crate::document::DocumentErrors;
 use crate::document::item::Item;
-use crate::document::reader::{Reader, Table};
+use crate::document::reader::{Place, Reader, Table};
 use crate::expr::{Declared, Mapper, Mistake, MistakeKind, Rule};
 use crate::name::{Name, RoleName};
 
@@ -265,12 +265,20 @@ fn read_mappings(
             }
             (Some(slot), Some(mapping)) => {
                 positions.insert(format!("mappings.{slot}"), item.place());
+                positions.extend(attribute_places(&item, &slot));
                 mappings.insert(slot, mapping);
             }
             (None, _) | (_, None) => whole = false,
         }
     }
     whole.then_some(mappings)
+}
+
+/// Where the attributes of a mapping are.
+fn attribute_places(item: &Item<'_, '_>, slot: &AccountSlot) -> Vec<(String, Place)> {
+    let entries = item.table().map(|table| table.entries()).unwrap_or_default();
+    let place = |(name, item): (&str, Item<'_, '_>)| (format!("mappings.{slot}.{name}"), item.place());
+    entries.into_iter().map(place).collect()
 }
 
 fn read_mapping(item: &Item<'_, '_>, expressions: &mut Expressions<'_>) -> Option<Mapping> {

@@ -372,6 +372,57 @@ username = "identity.id"
     assert_eq!(unused, ["mail"]);
 }
 
+#[test]
+fn mappings_must_fit_the_account_schemas() {
+    let text = r#"zone = "UTC"
+[sources.hr]
+key = "id"
+columns = { id = { attribute = "id" } }
+[mappings.app]
+logn = "identity.id"
+mail = "identity.id"
+[mappings."app/admin"]
+login = "identity.id"
+[mappings.free]
+whatever = "identity.id"
+[mappings.open]
+whatever = "identity.id"
+[mappings.wiki]
+whatever = "identity.id"
+"#;
+    let policy = parse("policy.toml", text).unwrap();
+    let schemas = [
+        (
+            "app",
+            json!({
+                "properties": {
+                    "login": {}, "mail": {}, "id": {"x-usher-mutability": "read-only"}
+                },
+                "required": ["id", "login", 7, "not declared"],
+                "additionalProperties": false
+            }),
+        ),
+        ("free", json!(true)),
+        (
+            "open",
+            json!({"properties": {"login": {}}, "additionalProperties": {"type": "string"}}),
+        ),
+    ]
+    .map(|(name, schema)| {
+        (
+            name.parse().unwrap(),
+            crate::schema::AccountSchema::parse(&schema).unwrap(),
+        )
+    });
+    let schemas = std::collections::BTreeMap::from(schemas);
+    insta::assert_snapshot!(check_schemas(&policy, "policy.toml", &schemas).unwrap_err(), @r"
+    policy.toml:5:11: mappings.app: every account of target `app` must have `login`, but the mapping does not give it
+    policy.toml:6:8: mappings.app.logn: accounts of target `app` have no attribute `logn`; did you mean `login`?
+    ");
+    let right = parse("policy.toml", &text.replace("logn", "login")).unwrap();
+    assert_eq!(check_schemas(&right, "policy.toml", &schemas), Ok(()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
