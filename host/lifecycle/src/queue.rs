@@ -1,5 +1,6 @@
 //! Brings the open operations of one account in line with the steps of a new plan.
 
+use crate::cause::Cause;
 use crate::ids::OperationId;
 use crate::operation::{OperationState, Priority, Work};
 use crate::plan::Step;
@@ -22,7 +23,7 @@ pub struct Queued<'a> {
 /// What to change in the queue of one account.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueueChange {
-    /// Overtaken: none of them has started.
+    /// Overtaken: none of them is under way.
     pub supersede: Vec<OperationId>,
     /// To add, in order, behind what is kept.
     pub add: Vec<Step>,
@@ -31,44 +32,88 @@ pub struct QueueChange {
     pub deferred: bool,
 }
 
-/// Compares the open operations of one account with the steps wanted now.
+/// Compares the open operations of one account with the steps wanted now. Only the first open operation can have been started.
 ///
-/// - An operation under way (claimed, or to be read back) is left alone. What stands behind it stays if it is what is wanted
-///   anyway; otherwise it is superseded, and the steps wait (`deferred`) until the outcome is known.
+/// - A claimed one is left alone, and so is a creation whose outcome is unknown: it is settled by looking for the account, and there is
+///   none to read before that. What stands behind stays if it is what is wanted anyway; otherwise it is superseded, and the steps
+///   wait (`deferred`) until the outcome is known.
+/// - Any other operation with an unknown outcome stays while it is the first step wanted. Otherwise it must neither be written again nor
+///   keep anything waiting: it is superseded by a read, due at once, and the steps.
+/// - A read stays until it has been done: it tells the outcome of what it superseded. Only more urgent steps bring their own, and one that
+///   is held keeps no step waiting.
 /// - Otherwise operations are kept from the front for as long as they are the steps wanted: they keep their attempts and
 ///   back-off, and one that is held stays held. From the first that differs on, the rest is superseded and the rest of the steps added.
-/// - A held operation does not keep access alive: when the new steps take access away, a held change whose outcome is unknown is
-///   overtaken by a read followed by those steps. A held creation is not: there is no account to take away before it is settled.
 pub fn reconcile(open: &[Queued<'_>], steps: &[Step]) -> QueueChange {
     let open: Vec<&Queued<'_>> = open.iter().filter(|queued| queued.state.is_open()).collect();
-    match open.iter().rposition(|queued| is_under_way(queued)) {
-        None => replace_rest(&open, steps),
-        Some(last)
-            if takes_access(steps)
-                && open
-                    .iter()
-                    .all(|queued| is_stuck(queued) || !is_under_way(queued)) =>
-        {
-            let read = Step {
-                work: Work::Read,
-                priority: Priority::Deprovision,
-                cause: steps[0].cause.then(format!(
-                    "outcome of {} is not known: read",
-                    open[last].work.verb()
-                )),
-            };
-            let supersede = open.iter().map(|queued| queued.id).collect();
-            QueueChange {
-                supersede,
-                add: std::iter::once(read).chain(steps.iter().cloned()).collect(),
-                deferred: false,
-            }
-        }
-        Some(last) => wait_behind(&open, last, steps),
+    let Some(front) = open.first() else {
+        return replace_rest(&open, steps);
+    };
+    let wanted = steps.first().is_some_and(|step| serves(front, step));
+    match (standing(front), wanted) {
+        (Standing::UnderWay, _) | (Standing::Unknown, true) => wait_behind(&open, steps),
+        (Standing::Unknown, false) => read_first(
+            &open,
+            steps,
+            format!("outcome of {} is not known: read", front.work.verb()),
+        ),
+        (Standing::Reading, false) => behind_read(front, &open, steps),
+        (Standing::Reading, true) | (Standing::Free, _) => replace_rest(&open, steps),
     }
 }
 
-/// Nothing is under way.
+/// What the first operation of the queue means for what is wanted now.
+enum Standing {
+    /// It must come to its end.
+    UnderWay,
+    /// It may have taken effect.
+    Unknown,
+    /// It reads.
+    Reading,
+    /// It has changed nothing.
+    Free,
+}
+
+const fn standing(front: &Queued<'_>) -> Standing {
+    match (front.state, front.work, front.settle) {
+        (OperationState::Claimed, _, _) | (_, Work::Create { .. }, true) => Standing::UnderWay,
+        (_, Work::Read, _) => Standing::Reading,
+        (_, _, true) => Standing::Unknown,
+        (_, _, false) => Standing::Free,
+    }
+}
+
+/// Everything is superseded by a read and the steps.
+fn read_first(open: &[&Queued<'_>], steps: &[Step], why: String) -> QueueChange {
+    let read = match steps.first() {
+        Some(Step { work: Work::Read, .. }) => None,
+        Some(step) => Some((step.priority, step.cause.then(why))),
+        None => Some((Priority::Change, Cause::new(why))),
+    };
+    let read = read.map(|(priority, cause)| Step {
+        work: Work::Read,
+        priority,
+        cause,
+    });
+    QueueChange {
+        supersede: open.iter().map(|queued| queued.id).collect(),
+        add: read.into_iter().chain(steps.iter().cloned()).collect(),
+        deferred: false,
+    }
+}
+
+/// `read` is the first of the queue and not itself a step.
+fn behind_read(read: &Queued<'_>, open: &[&Queued<'_>], steps: &[Step]) -> QueueChange {
+    match steps.first() {
+        // The write answers what the read could not.
+        Some(_) if read.state == OperationState::Held => replace_rest(open, steps),
+        Some(step) if step.priority < read.priority => {
+            read_first(open, steps, "the account is to be read first".to_owned())
+        }
+        Some(_) | None => replace_rest(&open[1..], steps),
+    }
+}
+
+/// Keeps the front that is still wanted.
 fn replace_rest(open: &[&Queued<'_>], steps: &[Step]) -> QueueChange {
     let kept = open
         .iter()
@@ -82,22 +127,16 @@ fn replace_rest(open: &[&Queued<'_>], steps: &[Step]) -> QueueChange {
     }
 }
 
-/// `open[last]` is the last operation under way.
-fn wait_behind(open: &[&Queued<'_>], last: usize, steps: &[Step]) -> QueueChange {
-    let serve = |queued: &[&Queued<'_>], steps: &[Step]| {
-        queued.len() == steps.len()
-            && queued
-                .iter()
-                .zip(steps)
-                .all(|(queued, step)| serves(queued, step))
-    };
+/// The first operation must come to its end before anything else.
+fn wait_behind(open: &[&Queued<'_>], steps: &[Step]) -> QueueChange {
     // Steps are worked out from what was observed before it began, so they start with it if it is still wanted.
-    if serve(&open[last..], steps) {
+    let as_wanted =
+        open.len() == steps.len() && open.iter().zip(steps).all(|(queued, step)| serves(queued, step));
+    if as_wanted {
         return QueueChange::default();
     }
-    let waiting = open.iter().filter(|queued| !is_under_way(queued));
     QueueChange {
-        supersede: waiting.map(|queued| queued.id).collect(),
+        supersede: open.iter().skip(1).map(|queued| queued.id).collect(),
         add: Vec::new(),
         deferred: true,
     }
@@ -106,27 +145,6 @@ fn wait_behind(open: &[&Queued<'_>], last: usize, steps: &[Step]) -> QueueChange
 /// The queued operation is this step, and at least as urgent.
 fn serves(queued: &Queued<'_>, step: &Step) -> bool {
     *queued.work == step.work && queued.priority <= step.priority
-}
-
-const fn is_under_way(queued: &Queued<'_>) -> bool {
-    match queued.state {
-        OperationState::Claimed => true,
-        OperationState::Waiting | OperationState::Ready | OperationState::Held => queued.settle,
-        OperationState::Done | OperationState::Failed | OperationState::Superseded => false,
-    }
-}
-
-/// Waits for a person with an unknown outcome on an account that exists.
-const fn is_stuck(queued: &Queued<'_>) -> bool {
-    matches!(queued.state, OperationState::Held)
-        && queued.settle
-        && !matches!(queued.work, Work::Create { .. })
-}
-
-fn takes_access(steps: &[Step]) -> bool {
-    steps
-        .first()
-        .is_some_and(|step| step.priority <= Priority::Deprovision)
 }
 
 #[cfg(test)]

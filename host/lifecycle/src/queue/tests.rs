@@ -1,6 +1,4 @@
 use super::*;
-use crate::cause::Cause;
-use crate::ids::OperationId;
 use OperationState::{Claimed, Held, Ready, Waiting};
 
 struct Open {
@@ -57,18 +55,19 @@ fn grant(id: &str) -> Work {
     }
 }
 
+fn queued(open: &Open) -> Queued<'_> {
+    Queued {
+        id: open.id,
+        work: &open.work,
+        state: open.state,
+        priority: open.priority,
+        settle: open.settle,
+    }
+}
+
 /// Which are superseded (by their place), what is added (by its verb), whether it was deferred.
 fn change(open: &[Open], steps: &[Step]) -> (Vec<usize>, Vec<&'static str>, bool) {
-    let queued: Vec<Queued<'_>> = open
-        .iter()
-        .map(|o| Queued {
-            id: o.id,
-            work: &o.work,
-            state: o.state,
-            priority: o.priority,
-            settle: o.settle,
-        })
-        .collect();
+    let queued: Vec<Queued<'_>> = open.iter().map(queued).collect();
     let change = reconcile(&queued, steps);
     let places = change
         .supersede
@@ -150,7 +149,11 @@ fn more_urgent_work_replaces_the_same_less_urgent_work() {
 
 #[test]
 fn a_claimed_operation_is_left_alone_and_defers_the_rest() {
-    for under_way in [open(1, create("a"), Claimed), unsettled(1, create("a"), Ready)] {
+    for under_way in [
+        open(1, create("a"), Claimed),
+        unsettled(1, create("a"), Ready),
+        unsettled(1, create("a"), Held),
+    ] {
         let queue = [under_way, open(2, grant("x"), Waiting)];
         assert_eq!(
             change(&queue, &[step(create("b")), step(grant("x"))]),
@@ -184,25 +187,130 @@ fn a_held_creation_with_an_unknown_outcome_waits_for_a_person_whatever_is_wanted
     assert_eq!(change(&queue, &[urgent(Work::Delete)]), (vec![1], vec![], true));
 }
 
-#[test]
-fn a_held_change_with_an_unknown_outcome_does_not_keep_access_alive() {
-    let update = Work::Update {
+fn update(name: &str) -> Work {
+    Work::Update {
         changes: vec![],
-        desired: Default::default(),
-    };
-    let queue = [unsettled(1, update, Held), open(2, grant("x"), Waiting)];
-    let steps = [
-        urgent(Work::Disable),
-        urgent(Work::Revoke {
+        desired: [("name".to_owned(), name.into())].into_iter().collect(),
+    }
+}
+
+#[test]
+fn what_may_have_been_done_and_is_not_wanted_any_more_is_read_instead_of_written_again() {
+    for state in [Ready, Waiting, Held] {
+        let queue = [unsettled(1, Work::Delete, state), open(2, grant("x"), Waiting)];
+        assert_eq!(
+            change(&queue, &[step(Work::Enable), step(grant("y"))]),
+            (vec![0, 1], vec!["read", "enable", "grant"], false)
+        );
+        assert_eq!(change(&queue, &[]), (vec![0, 1], vec!["read"], false));
+        assert_eq!(
+            change(&queue, &[step(Work::Read)]),
+            (vec![0, 1], vec!["read"], false),
+            "once is enough"
+        );
+    }
+}
+
+#[test]
+fn a_change_with_an_unknown_outcome_does_not_keep_access_alive() {
+    for state in [Ready, Held] {
+        let queue = [unsettled(1, update("a"), state), open(2, grant("x"), Waiting)];
+        let revoke = Work::Revoke {
             entitlement: "x".to_owned(),
-        }),
-    ];
+        };
+        let steps = [urgent(Work::Disable), urgent(revoke)];
+        assert_eq!(
+            change(&queue, &steps),
+            (vec![0, 1], vec!["read", "disable", "revoke"], false)
+        );
+    }
+    let disable = [unsettled(1, Work::Disable, Ready)];
     assert_eq!(
-        change(&queue, &steps),
-        (vec![0, 1], vec!["read", "disable", "revoke"], false)
+        change(&disable, &[urgent(Work::Disable)]),
+        (vec![0], vec!["read", "disable"], false),
+        "the same, and more urgent"
     );
-    // Giving more does not overtake it.
-    assert_eq!(change(&queue, &[step(grant("y"))]), (vec![1], vec![], true));
+}
+
+#[test]
+fn what_may_have_been_done_stays_while_it_is_what_is_wanted_first() {
+    for state in [Ready, Held] {
+        let queue = [unsettled(1, update("a"), state), open(2, grant("x"), Waiting)];
+        assert_eq!(
+            change(&queue, &[step(update("a")), step(grant("x"))]),
+            (vec![], vec![], false)
+        );
+        assert_eq!(
+            change(&queue, &[step(update("a")), step(grant("y"))]),
+            (vec![1], vec![], true)
+        );
+    }
+}
+
+#[test]
+fn a_read_stays_until_it_is_done_and_is_as_urgent_as_what_follows() {
+    for read in [open(1, Work::Read, Ready), unsettled(1, Work::Read, Ready)] {
+        let queue = [read, open(2, grant("x"), Waiting)];
+        assert_eq!(change(&queue, &[]), (vec![1], vec![], false));
+        assert_eq!(change(&queue, &[step(grant("x"))]), (vec![], vec![], false));
+        assert_eq!(
+            change(&queue, &[step(grant("y"))]),
+            (vec![1], vec!["grant"], false)
+        );
+        assert_eq!(
+            change(&queue, &[urgent(Work::Disable)]),
+            (vec![0, 1], vec!["read", "disable"], false)
+        );
+    }
+    let held = [open(1, Work::Read, Held)];
+    assert_eq!(change(&held, &[]), (vec![], vec![], false));
+    assert_eq!(
+        change(&held, &[urgent(Work::Disable)]),
+        (vec![0], vec!["disable"], false)
+    );
+}
+
+proptest::proptest! {
+    /// Whatever stands in the queue: planning again, with nothing changed meanwhile, changes nothing.
+    #[test]
+    fn what_was_changed_is_not_changed_again(
+        works in proptest::collection::vec(0..6_usize, 0..4),
+        steps in proptest::collection::vec(0..6_usize, 0..4),
+        state in 0..3_usize,
+        settle: bool,
+        hurry: bool,
+    ) {
+        let work = |n: &usize| match n {
+            0 => Work::Disable,
+            1 => Work::Delete,
+            2 => Work::Read,
+            3 => Work::Enable,
+            4 => update("a"),
+            _ => grant("x"),
+        };
+        let steps: Vec<Step> = steps
+            .iter()
+            .map(|n| if hurry { urgent(work(n)) } else { step(work(n)) })
+            .collect();
+        let mut queue: Vec<Open> = (1..).zip(&works).map(|(n, w)| open(n, work(w), Waiting)).collect();
+        if let Some(front) = queue.first_mut() {
+            (front.state, front.settle) = ([Ready, Held, Claimed][state], settle);
+        }
+        let before: Vec<Queued<'_>> = queue.iter().map(queued).collect();
+        let first = reconcile(&before, &steps);
+        let kept = queue.iter().filter(|open| !first.supersede.contains(&open.id)).map(queued);
+        let added = (100..).zip(&first.add).map(|(n, step)| Open {
+            priority: step.priority,
+            ..open(n, step.work.clone(), Waiting)
+        });
+        let added: Vec<Open> = added.collect();
+        let mut after: Vec<Queued<'_>> = kept.chain(added.iter().map(queued)).collect();
+        if let Some(front) = after.first_mut() && front.state == Waiting {
+            front.state = Ready;
+        }
+        let again = reconcile(&after, &steps);
+        proptest::prop_assert_eq!((again.supersede, again.add), (vec![], vec![]));
+    }
 }
 
 #[test]
