@@ -47,6 +47,9 @@ pub enum Change {
         /// Whether its absence now counts.
         confirmed: bool,
     },
+    /// In this snapshot, but what it says cannot be used: the record stays as it was, and absences counted so far are not in a row
+    /// with later ones. A confirmed absence stays.
+    Present,
 }
 
 /// A snapshot to stage.

@@ -111,6 +111,16 @@ mod imports {
     }
 
     #[tokio::test]
+    async fn being_there_ends_a_row_of_absences() {
+        conformance::imports::being_there_ends_a_row_of_absences(&Folder::new()).await;
+    }
+
+    #[tokio::test]
+    async fn an_import_without_changes_makes_no_plan_stale() {
+        conformance::imports::an_import_without_changes_makes_no_plan_stale(&Folder::new()).await;
+    }
+
+    #[tokio::test]
     async fn a_key_in_two_sources_is_two_people() {
         conformance::imports::a_key_in_two_sources_is_two_people(&Folder::new()).await;
     }

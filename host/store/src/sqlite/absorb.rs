@@ -139,7 +139,7 @@ impl SqliteStore {
         let cells = Cells::unnumbered(row);
         let key: String = cells.get("staged.key")?;
         if cells.get::<i64>("staged.change")? != 0 {
-            // Missing, and never known: nothing to remember.
+            // Missing or unreadable, and never known: nothing to remember.
             return Ok(key);
         }
         let id = IdentityId::from_parts(context.at, &self.random());
@@ -290,6 +290,13 @@ fn absorb_known(
                 changes.touched.push(subject.number);
                 "identity.facts-changed"
             }
+        }
+        3 => {
+            if missing == 0 || absent.is_some() {
+                return Ok(key);
+            }
+            changes.updates.push(RecordUpdate(record, None, None, 0, None));
+            "identity.present"
         }
         other => return Err(cells.corrupt("staged.change", format!("there is no change {other}"))),
     };

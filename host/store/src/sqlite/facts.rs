@@ -158,7 +158,8 @@ impl FactsStore for SqliteStore {
         });
         write
             .commit(Raised {
-                facts: true,
+                // What changes nothing makes no plan stale.
+                facts: found.changes > 0,
                 observed: false,
             })
             .await
@@ -233,6 +234,7 @@ impl SqliteStore {
                 }
                 Change::Missing { confirmed: false } => (key, 1, None, None),
                 Change::Missing { confirmed: true } => (key, 2, None, None),
+                Change::Present => (key, 3, None, None),
             });
         }
         staged.sort_unstable_by_key(|(key, ..)| *key);

@@ -9,7 +9,10 @@ use crate::StoreError;
 const APPLICATION_ID: i64 = 0x5573_6872;
 
 /// All migrations, in order. Add at the end; a published one never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_first_light.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/0001_first_light.sql"),
+    include_str!("../../migrations/sqlite/0002_staged_present.sql"),
+];
 
 /// The version of the schema this program works with.
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -63,4 +66,38 @@ async fn pragma(connection: &mut SqliteConnection, sql: &'static str) -> Result<
         .await
         .map_err(failed(doing))?;
     row.try_get(0).map_err(failed(doing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of the first version keeps what was staged in it, and takes what the present version stages.
+    #[tokio::test]
+    async fn what_the_first_version_staged_is_kept() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let first = format!(
+            "{}; PRAGMA user_version = 1; PRAGMA application_id = {APPLICATION_ID};
+             INSERT INTO source (id, name) VALUES (1, 'hr');
+             INSERT INTO snapshot (id, public_id, source, origin, file_digest, rows, state, base, at_us)
+             VALUES (1, zeroblob(16), 1, 'people.csv', zeroblob(32), 2, 1, 0, 0);
+             INSERT INTO staged VALUES (1, 'a', 0, '{{}}', zeroblob(16)), (1, 'b', 2, NULL, NULL);",
+            MIGRATIONS[0]
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(first))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        migrate(&mut connection).await.unwrap();
+        sqlx::raw_sql("INSERT INTO staged VALUES (1, 'c', 3, NULL, NULL)")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let kept = "SELECT count(*) FROM staged WHERE (key, change, digest IS NULL) IN (('a', 0, 0), ('b', 2, 1), ('c', 3, 1))";
+        assert_eq!(pragma(&mut connection, kept).await.unwrap(), 3);
+        assert_eq!(
+            pragma(&mut connection, "PRAGMA user_version").await.unwrap(),
+            SCHEMA_VERSION
+        );
+    }
 }

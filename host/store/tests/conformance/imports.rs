@@ -238,6 +238,45 @@ pub(crate) async fn absence_counts_when_confirmed_and_ends_when_the_record_is_ba
     );
 }
 
+/// Seen without being readable ends a row of absences and changes nothing else: not the attributes, and no absence already confirmed.
+pub(crate) async fn being_there_ends_a_row_of_absences(backend: &impl Backend) {
+    let store = backend.open(at(0)).await;
+    let person = people(&store, 1).await.remove(0);
+    import(&store, "hr", &[missing("p00", false)], 1).await;
+    import(&store, "hr", &[present("p00"), present("never-known")], 2).await;
+    let index = store.source_index(&name("hr")).await.unwrap();
+    assert_eq!((index["p00"].missing_snapshots, index["p00"].absent), (0, false));
+    assert_eq!(index.len(), 1);
+    assert_eq!(again(&store, &person).await.records, person.records);
+    assert_eq!(again(&store, &person).await.facts_version, person.facts_version);
+    assert_eq!(
+        events(&store, &person).await,
+        ["identity.created", "identity.missing", "identity.present"]
+    );
+
+    import(&store, "hr", &[missing("p00", true)], 3).await;
+    let gone = again(&store, &person).await;
+    import(&store, "hr", &[present("p00")], 4).await;
+    assert_eq!(again(&store, &person).await, gone);
+    assert!(store.source_index(&name("hr")).await.unwrap()["p00"].absent);
+}
+
+/// An import that changes nothing leaves the version of the facts, and with it every plan, as it was.
+pub(crate) async fn an_import_without_changes_makes_no_plan_stale(backend: &impl Backend) {
+    let store = backend.open(at(0)).await;
+    people(&store, 1).await;
+    let before = store.versions().await.unwrap();
+    import(&store, "hr", &[], 1).await;
+    assert_eq!(
+        store.snapshots(1).await.unwrap()[0].state,
+        SnapshotState::Absorbed
+    );
+    assert_eq!(store.versions().await.unwrap(), before);
+    assert_eq!(store.audit_tail(1).await.unwrap()[0].event, "import.accepted");
+    import(&store, "hr", &[upsert("p00", "second")], 2).await;
+    assert!(store.versions().await.unwrap().facts > before.facts);
+}
+
 /// The same key in two sources is two people for now; asking for the key names both.
 pub(crate) async fn a_key_in_two_sources_is_two_people(backend: &impl Backend) {
     let store = backend.open(at(0)).await;

@@ -93,6 +93,13 @@ pub(crate) fn missing(key: &str, confirmed: bool) -> StagedRecord {
     }
 }
 
+pub(crate) fn present(key: &str) -> StagedRecord {
+    StagedRecord {
+        key: key.to_owned(),
+        change: Change::Present,
+    }
+}
+
 pub(crate) fn snapshot(source: &str) -> NewSnapshot {
     NewSnapshot {
         source: name(source),
