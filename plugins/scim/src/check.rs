@@ -1,5 +1,6 @@
 //! Is it SCIM, what does it offer, and what does the credential see?
 
+use usher_sdk::ErrorKind;
 use usher_sdk::prelude::*;
 
 use crate::Scim;
@@ -11,25 +12,35 @@ use crate::user::truth;
 const NOBODY: &str = "usher-check-nobody";
 
 pub(crate) fn check(scim: &Scim) -> CheckReport {
-    let mut report = CheckReport::new().step("read the service provider configuration", configuration(scim));
-    for (kind, what) in [("Users", "users"), ("Groups", "groups")] {
-        let seen = scim
-            .page(kind, 1, 1, &[("attributes", "id")])
-            .map(|page| match page.total {
-                // A credential without rights is often answered with an empty list.
-                Some(0) => format!("none are seen; if there are {what}, the credential may not read them"),
-                Some(total) => format!("{total} are seen"),
-                None => format!("{} are seen at least", page.resources.len()),
-            });
-        if seen.is_ok() {
-            report = report.permission(format!("read {what}"));
-        }
-        report = report.step(format!("read {what}"), seen);
+    let users = count(scim, "Users", "users");
+    if users.is_err() {
+        // Whatever else is asked now says the same, or something that misleads.
+        return CheckReport::new().step("read users", users);
     }
+    let report = CheckReport::new()
+        .step("read users", users)
+        .permission("read users")
+        .step("read the service provider configuration", configuration(scim));
+    let groups = count(scim, "Groups", "groups");
+    if groups.is_err() {
+        return report.step("read groups", groups);
+    }
+    let report = report.step("read groups", groups).permission("read groups");
     match scim.settings.held {
         Held::GroupFilter => report.step("find groups by member", member_filter(scim)),
         Held::UserGroups => report,
     }
+}
+
+/// Reads one resource, to learn how many there are.
+fn count(scim: &Scim, kind: &str, what: &str) -> Result<String, Error> {
+    let page = scim.page(kind, 1, 1, &[("attributes", "id")])?;
+    Ok(match page.total {
+        // A credential without rights is often answered with an empty list.
+        Some(0) => format!("none are seen; if there are {what}, the credential may not read them"),
+        Some(total) => format!("{total} are seen"),
+        None => format!("{} are seen at least", page.resources.len()),
+    })
 }
 
 fn configuration(scim: &Scim) -> Result<String, Error> {
@@ -75,6 +86,14 @@ fn member_filter(scim: &Scim) -> Result<String, Error> {
         Ok(_) => Err(Error::unsupported(format!(
             "the system ignores the filter; {advice}"
         ))),
-        Err(error) => Err(error.context(format!("the system refuses the filter; {advice}"))),
+        Err(error) if is_refusal(&error) => {
+            Err(error.context(format!("the system refuses the filter; {advice}")))
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// Whether the system understood the question and will not answer it (400, 501), rather than having some trouble.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::InvalidRequest | ErrorKind::Unsupported)
 }

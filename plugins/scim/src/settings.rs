@@ -1,7 +1,7 @@
 //! What the operator sets.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use usher_sdk::Error;
 
 /// Largest page asked for: with a few KiB for a user a page stays far below what one answer may have.
@@ -41,7 +41,7 @@ fn page_size() -> u32 {
 }
 
 /// How policies name groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 pub(crate) enum GroupKey {
     /// By the name people see.
     #[default]
@@ -53,7 +53,7 @@ pub(crate) enum GroupKey {
 }
 
 /// How the groups of one user are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Held {
     /// By asking for the groups that have this member.

@@ -1,14 +1,27 @@
 //! Are the tables there, and what may we do with them? Every statement is about no row.
 
 use usher_sdk::prelude::*;
-use usher_sdk::sql::Statement;
+use usher_sdk::sql::{Statement, Value as Sql};
 
 use crate::SqlTables;
+use crate::settings::StatusColumn;
 use crate::tables::Tables;
+use crate::values::is_scalar;
+
+/// Most values of the status column looked at: a column with more is hardly a status.
+const STATUS_VALUES: usize = 10;
+
+/// Most characters shown of one of them.
+const SHOWN_CHARS: usize = 40;
 
 pub(crate) fn check(connector: &SqlTables) -> Result<CheckReport, Error> {
     let mut report = CheckReport::new();
     let tables = connector.tables();
+    let tables = tables.and_then(|tables| {
+        // The dialect is known without the database; only a statement shows that it is there.
+        connector.endpoint.query("SELECT 1", Vec::new())?;
+        Ok(tables)
+    });
     let speaks = tables
         .as_ref()
         .map(|tables| format!("speaks {:?}", tables.dialect))
@@ -27,8 +40,49 @@ pub(crate) fn check(connector: &SqlTables) -> Result<CheckReport, Error> {
         if there {
             report = permissions(connector, report, what, &table, &column);
         }
+        if let ("users", true, Some(status)) = (what, there, &tables.settings.users.status) {
+            report = report.step(
+                "know the status values",
+                status_values(connector, &tables, status),
+            );
+        }
     }
     Ok(report)
+}
+
+/// Compares the status values that rows have with those of the settings. When none is known, the settings mean another
+/// column or other values, and Usher would write what the application does not understand.
+fn status_values(connector: &SqlTables, tables: &Tables<'_>, status: &StatusColumn) -> Result<String, Error> {
+    let column = tables.quoted(&status.column)?;
+    let query = format!(
+        "SELECT DISTINCT {column} FROM {} WHERE {column} IS NOT NULL LIMIT {STATUS_VALUES}",
+        tables.users
+    );
+    let found = connector.endpoint.query(query, Vec::new())?;
+    let held: Vec<&Sql> = found.rows.iter().filter_map(|row| row.first()).collect();
+    let known = |held: &&Sql| is_scalar(held, &status.enabled) || is_scalar(held, &status.disabled);
+    if held.is_empty() {
+        return Ok("there are no rows to compare with".to_owned());
+    }
+    if held.iter().any(known) {
+        return Ok(format!("{} and {} are used", status.enabled, status.disabled));
+    }
+    let held: Vec<String> = held.iter().map(|value| shown(value)).collect();
+    Err(Error::misconfigured(format!(
+        "column `{}` holds {}, neither {} nor {}; set users.status.enabled and users.status.disabled",
+        status.column,
+        held.join(", "),
+        status.enabled,
+        status.disabled
+    )))
+}
+
+/// A value for people, cut: the column may be another than was meant.
+fn shown(value: &Sql) -> String {
+    let text = value
+        .to_json()
+        .map_or_else(|| "bytes".to_owned(), |value| value.to_string());
+    text.chars().take(SHOWN_CHARS).collect()
 }
 
 /// What is looked at, its table, one of its columns, and a query that names every column used.

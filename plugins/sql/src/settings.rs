@@ -1,9 +1,10 @@
 //! What the operator sets.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use usher_sdk::Error;
 use usher_sdk::sql::{Dialect, quote_identifier};
 
@@ -89,7 +90,7 @@ fn disabled() -> Scalar {
 }
 
 /// A value in the settings.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Scalar {
     /// True or false.
@@ -116,7 +117,7 @@ pub(crate) struct Column {
 }
 
 /// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ColumnType {
     /// Text.
@@ -160,7 +161,7 @@ pub(crate) struct EntitlementTable {
 }
 
 /// How an account is deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Delete {
     /// Its row and its memberships are deleted.
@@ -168,6 +169,17 @@ pub(crate) enum Delete {
     Row,
     /// Never.
     Never,
+}
+
+impl fmt::Display for Scalar {
+    /// As in the targets document.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean(value) => write!(f, "{value}"),
+            Self::Integer(value) => write!(f, "{value}"),
+            Self::Text(value) => write!(f, "{value:?}"),
+        }
+    }
 }
 
 impl Settings {

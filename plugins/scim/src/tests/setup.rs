@@ -59,10 +59,12 @@ fn it_describes_itself() {
             },
             "group-key": {
               "$ref": "#/$defs/GroupKey",
+              "default": "displayName",
               "description": "How policies name groups."
             },
             "held": {
               "$ref": "#/$defs/Held",
+              "default": "group-filter",
               "description": "How the groups of one user are read."
             },
             "marker": {
@@ -168,56 +170,83 @@ fn shown(report: &CheckReport) -> String {
 
 #[test]
 fn a_check_that_passes() {
-    let net = answers([configuration(true), list(&[zoe()]), list(&[]), list(&[])]);
+    let net = answers([list(&[zoe()]), configuration(true), list(&[]), list(&[])]);
     let report = target().check().unwrap();
     assert!(report.passed());
-    insta::assert_snapshot!(format!("{}\n\n{}", shown(&report), net.transcript()), @r"
-        ok   read the service provider configuration: PATCH and filters, with versions
+    insta::assert_snapshot!(format!("{}\n\n{}", shown(&report), net.transcript()), @r#"
         ok   read users: 1 are seen
+        ok   read the service provider configuration: PATCH and filters, with versions
         ok   read groups: none are seen; if there are groups, the credential may not read them
         ok   find groups by member: works
         may  read users
         may  read groups
 
-        GET https://scim.test/v2/ServiceProviderConfig
-          Accept: application/scim+json
         GET https://scim.test/v2/Users?attributes=id&startIndex=1&count=1
+          Accept: application/scim+json
+        GET https://scim.test/v2/ServiceProviderConfig
           Accept: application/scim+json
         GET https://scim.test/v2/Groups?attributes=id&startIndex=1&count=1
           Accept: application/scim+json
         GET https://scim.test/v2/Groups?filter=members.value%20eq%20%22usher-check-nobody%22&attributes=id%2CdisplayName&startIndex=1&count=1
           Accept: application/scim+json
-        ");
+        "#);
 }
 
 #[test]
 fn checks_that_fail_say_what_to_do() {
-    let _net = answers([
-        configuration(false),
-        list(&[]),
-        list(&[]),
-        list(&[json!({ "id": "g" })]),
-    ]);
-    let ignored = target().check().unwrap();
-    let _net = answers([
-        empty(404),
-        answer(401, json!({ "detail": "expired" })),
-        answer(403, json!({ "detail": "no scope" })),
-        answer(400, json!({ "detail": "invalidFilter" })),
-    ]);
-    let refused = target().check().unwrap();
-    assert!(!ignored.passed() && !refused.passed());
-    insta::assert_snapshot!(format!("{}\n\n{}", shown(&ignored), shown(&refused)), @r"
+    let works = || list(&[zoe()]);
+    let refusal = |status, detail: &str| answer(status, json!({ "detail": detail }));
+    let checked = |given: Vec<Response>| {
+        let _net = answers(given);
+        let report = target().check().unwrap();
+        assert!(!report.passed());
+        shown(&report)
+    };
+    let group = list(&[json!({ "id": "g" })]);
+    let reports = [
+        checked(vec![works(), configuration(false), works(), group]),
+        checked(vec![works(), empty(404), works(), refusal(400, "invalidFilter")]),
+        checked(vec![works(), empty(404), works(), refusal(503, "busy")]),
+        checked(vec![works(), empty(404), refusal(403, "no scope")]),
+    ];
+    insta::assert_snapshot!(reports.join("\n\n"), @r#"
+        ok   read users: 1 are seen
         FAIL read the service provider configuration: the system says it has no patch; changes are sent by PATCH
-        ok   read users: none are seen; if there are users, the credential may not read them
-        ok   read groups: none are seen; if there are groups, the credential may not read them
+        ok   read groups: 1 are seen
         FAIL find groups by member: the system ignores the filter; set `held` to `user-groups`
         may  read users
         may  read groups
 
+        ok   read users: 1 are seen
         ok   read the service provider configuration: not offered; PATCH and filters are taken for granted
-        FAIL read users: GET /v2/Users: the system answered 401: expired
-        FAIL read groups: GET /v2/Groups: the system answered 403: no scope
+        ok   read groups: 1 are seen
         FAIL find groups by member: the system refuses the filter; set `held` to `user-groups`: GET /v2/Groups: the system answered 400: invalidFilter
-        ");
+        may  read users
+        may  read groups
+
+        ok   read users: 1 are seen
+        ok   read the service provider configuration: not offered; PATCH and filters are taken for granted
+        ok   read groups: 1 are seen
+        FAIL find groups by member: GET /v2/Groups: the system answered 503: busy
+        may  read users
+        may  read groups
+
+        ok   read users: 1 are seen
+        ok   read the service provider configuration: not offered; PATCH and filters are taken for granted
+        FAIL read groups: GET /v2/Groups: the system answered 403: no scope
+        may  read users
+        "#);
+}
+
+#[test]
+fn where_users_cannot_be_read_nothing_else_is_said() {
+    // Everything is 404 under a wrong base URL; a missing service provider configuration must not look fine there.
+    for refusal in [empty(404), answer(401, json!({ "detail": "expired" }))] {
+        let net = answers([refusal]);
+        let report = target().check().unwrap();
+        assert!(!report.passed());
+        assert_eq!(report.steps.len(), 1, "{report:?}");
+        assert_eq!(report.steps[0].name, "read users");
+        assert!(!net.transcript().contains("Groups"));
+    }
 }

@@ -107,6 +107,8 @@ fn a_check_changes_nothing_and_names_the_rights() {
         memberships: insert
         memberships: delete
         entitlements: select
+        SELECT 1
+          []
         SELECT `id`, `status`, `badge`, `given_name`, `staff`, `username` FROM `users` WHERE 1 = 0
           []
         INSERT INTO `users` (`id`) SELECT `id` FROM `users` WHERE 1 = 0
@@ -114,6 +116,8 @@ fn a_check_changes_nothing_and_names_the_rights() {
         UPDATE `users` SET `id` = `id` WHERE 1 = 0
           []
         DELETE FROM `users` WHERE 1 = 0
+          []
+        SELECT DISTINCT `status` FROM `users` WHERE `status` IS NOT NULL LIMIT 10
           []
         SELECT `user_id`, `group_id` FROM `memberships` WHERE 1 = 0
           []
@@ -138,6 +142,72 @@ fn a_check_names_what_is_missing() {
     assert_eq!(failed.len(), 2, "{report:?}");
     assert!(failed[0].detail.contains("given_name"), "{}", failed[0].detail);
     assert!(failed[1].detail.contains("memberships"), "{}", failed[1].detail);
+}
+
+#[test]
+fn a_check_knows_the_status_values() {
+    let step = |rows: &str, status: Value| {
+        let (_database, _log) = database(&format!(
+            "{}{rows}",
+            TABLES.replace("status TEXT NOT NULL", "status")
+        ));
+        let mut settings = settings();
+        settings["users"]["status"] = status;
+        let report = Target::<SqlTables>::new(settings).check().unwrap();
+        let step = report
+            .steps
+            .iter()
+            .find(|step| step.name == "know the status values");
+        let step = step.unwrap_or_else(|| panic!("{report:?}"));
+        (step.ok, step.detail.clone())
+    };
+    let numbers = "INSERT INTO users (username, status) VALUES ('a', 1), ('b', 0), ('c', 1);";
+    let unsaid = json!({ "column": "status" });
+    let (ok, detail) = step(numbers, unsaid.clone());
+    assert!(!ok);
+    insta::assert_snapshot!(detail, @r#"column `status` holds 1, 0, neither "enabled" nor "disabled"; set users.status.enabled and users.status.disabled"#);
+    assert!(
+        step(
+            numbers,
+            json!({ "column": "status", "enabled": 1, "disabled": 0 })
+        )
+        .0
+    );
+    assert!(
+        step(
+            numbers,
+            json!({ "column": "status", "enabled": true, "disabled": false })
+        )
+        .0
+    );
+    assert!(step("", unsaid.clone()).0);
+    // A table where nobody has been disabled yet.
+    assert!(
+        step(
+            "INSERT INTO users (username, status) VALUES ('a', 'enabled');",
+            unsaid
+        )
+        .0
+    );
+}
+
+#[test]
+fn the_settings_schema_shows_the_defaults() {
+    let schema = &target().describe().unwrap()["settings-schema"];
+    let status = &schema["$defs"]["StatusColumn"]["properties"];
+    assert_eq!(status["enabled"]["default"], "enabled");
+    assert_eq!(status["disabled"]["default"], "disabled");
+    assert_eq!(schema["properties"]["delete"]["default"], "row");
+    assert_eq!(schema["$defs"]["Column"]["properties"]["type"]["default"], "text");
+}
+
+#[test]
+fn a_database_that_is_not_there_fails_the_check() {
+    let _guard = endpoint("app", sqlite::Gone);
+    let report = target().check().unwrap();
+    assert!(!report.passed());
+    assert_eq!(report.steps.len(), 1, "{report:?}");
+    assert_eq!(report.steps[0].name, "reach the database");
 }
 
 #[test]

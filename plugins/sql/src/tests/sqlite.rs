@@ -71,6 +71,33 @@ impl Backend for Database {
     }
 }
 
+/// A database whose file does not exist: its dialect is known all the same.
+pub(super) struct Gone;
+
+impl Gone {
+    fn error() -> SqlError {
+        SqlError {
+            kind: SqlErrorKind::Unavailable,
+            effect: Effect::None,
+            message: "unable to open database file".to_owned(),
+        }
+    }
+}
+
+impl Backend for Gone {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn query(&mut self, _: &Statement) -> Result<RowSet, SqlError> {
+        Err(Self::error())
+    }
+
+    fn execute(&mut self, _: &[Statement]) -> Result<Vec<u64>, SqlError> {
+        Err(Self::error())
+    }
+}
+
 fn bind(statement: &Statement) -> impl Iterator<Item = Lite> {
     statement.parameters.iter().map(|value| match value {
         Value::Null => Lite::Null,
