@@ -175,6 +175,17 @@ impl From<DocumentErrors> for Failure {
     }
 }
 
+/// What to do about a damaged store.
+const RESTORE: &str =
+    "nothing was changed; keep a copy of the data folder, then restore a backup or ask for help";
+
+/// Whether these words of SQLite mean that the file itself is broken (SQLITE_CORRUPT, SQLITE_NOTADB): no later try mends that.
+fn is_damaged(message: &str) -> bool {
+    ["database disk image is malformed", "file is not a database"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
@@ -185,9 +196,10 @@ impl From<StoreError> for Failure {
                 Self::new(Exit::Folder, message).advice("wait until the other process is done, or end it")
             }
             StoreError::Version(_) => Self::new(Exit::Folder, message),
-            StoreError::Corrupt { .. } => Self::new(Exit::Damaged, message).advice(
-                "nothing was changed; keep a copy of the data folder, then restore a backup or ask for help",
-            ),
+            StoreError::Corrupt { .. } => Self::new(Exit::Damaged, message).advice(RESTORE),
+            StoreError::Unavailable { ref message, .. } if is_damaged(message) => {
+                Self::new(Exit::Damaged, error.to_string()).advice(RESTORE)
+            }
             StoreError::Unavailable { .. } => Self::new(Exit::Unexpected, message)
                 .advice("is the disk full, or the data folder read-only? The command may be run again"),
         }
@@ -349,5 +361,13 @@ mod tests {
             }),
             Exit::Unexpected
         );
+        for message in ["database disk image is malformed", "file is not a database"] {
+            let damaged = Failure::from(StoreError::Unavailable {
+                doing: "open the store",
+                message: message.into(),
+            });
+            assert_eq!(damaged.exit(), Exit::Damaged);
+            assert!(damaged.text(&Ink::plain()).contains("restore a backup"));
+        }
     }
 }

@@ -195,6 +195,32 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
+fn help_tells_how_a_rehearsal_starts_and_how_long_apply_waits() {
+    let place = Place::new();
+    let (stdout, _) = place.expect(0, &["init", "--help"]);
+    let stdout = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        stdout.contains("usher --now 2026-01-05 init --rehearsal"),
+        "{stdout}"
+    );
+    let (stdout, _) = place.expect(0, &["apply", "--help"]);
+    assert!(stdout.contains("[default: 5]"), "{stdout}");
+}
+
+#[test]
+fn a_broken_database_is_called_damaged() {
+    let place = Place::with_policy();
+    let database = place.data().join("usher.db");
+    let size = std::fs::metadata(&database).unwrap().len();
+    std::fs::write(&database, vec![b'x'; usize::try_from(size).unwrap()]).unwrap();
+    let error = place.json_error(8, &["status"]);
+    assert!(
+        error["advice"].as_str().unwrap().contains("restore a backup"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_policy_with_mistakes_names_file_line_and_expression_and_activates_nothing() {
     let place = Place::rehearsal("2026-03-02");
     let bad = POLICY.to_owned()
@@ -212,6 +238,8 @@ fn a_policy_with_mistakes_names_file_line_and_expression_and_activates_nothing()
     }
     let (_, stderr) = place.expect(3, &["policy", "show"]);
     assert!(stderr.contains("no policy is active"), "{stderr}");
+    let (_, stderr) = place.expect(3, &["plan"]);
+    assert!(stderr.contains("`usher policy activate FILE`"), "{stderr}");
 }
 
 #[test]

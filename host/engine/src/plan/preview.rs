@@ -146,7 +146,8 @@ impl Making<'_> {
                     .or_default() += 1;
             }
             let apply = self.apply(&account.slot.target);
-            self.plan.accounts.push(entry(thought, account, apply));
+            let entry = entry(thought, account, apply, self.plan.made_at);
+            self.plan.accounts.push(entry);
         }
     }
 
@@ -193,8 +194,9 @@ impl Making<'_> {
     }
 }
 
-fn entry(thought: &Thought, account: &AccountPlan, apply: ApplyMode) -> PlanEntry {
+fn entry(thought: &Thought, account: &AccountPlan, apply: ApplyMode, now: Timestamp) -> PlanEntry {
     let open = thought.open(&account.slot);
+    let (held, later) = waiting(open, &account.steps, now);
     let mut notes: Vec<String> = account.notes.iter().map(ToString::to_string).collect();
     notes.extend(
         open.iter()
@@ -216,8 +218,25 @@ fn entry(thought: &Thought, account: &AccountPlan, apply: ApplyMode) -> PlanEntr
         steps: account.steps.iter().map(plan_step).collect(),
         diff: account.diff.iter().map(shown_diff).collect(),
         queued: open.len() as u64,
+        held,
+        later,
         notes,
     }
+}
+
+/// How many of the steps wait for a person, and how many for their time. The queue keeps operations for as long as they are the
+/// steps wanted, and the operations of an account run one after the other: one that waits makes all behind it wait.
+fn waiting(open: &[OpenOperation], steps: &[Step], now: Timestamp) -> (u64, u64) {
+    let kept = || {
+        open.iter()
+            .zip(steps)
+            .take_while(|(queued, step)| queued.work == step.work)
+            .map(|(queued, _)| queued)
+    };
+    let from = |place: Option<usize>| place.map_or(0, |place| (steps.len() - place) as u64);
+    let held = from(kept().position(|queued| queued.state == OperationState::Held));
+    let later = from(kept().position(|queued| queued.due_at > now));
+    (held, later.saturating_sub(held))
 }
 
 /// A step for people.
@@ -279,5 +298,57 @@ pub(crate) fn display_name(attributes: &Attributes) -> Option<String> {
         (Some(given), Some(family)) => Some(format!("{given} {family}")),
         (Some(one), None) | (None, Some(one)) => Some(one.to_owned()),
         (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_lifecycle::cause::Cause;
+    use usher_lifecycle::ids::OperationId;
+    use usher_lifecycle::operation::Priority;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn queued(work: Work, state: OperationState, due_in_s: i64) -> OpenOperation {
+        OpenOperation {
+            id: OperationId::new(uuid::Uuid::nil()),
+            work,
+            state,
+            priority: Priority::Change,
+            attempts: 1,
+            settle: false,
+            due_at: NOW + jiff::SignedDuration::from_secs(due_in_s),
+            message: None,
+            cause: Cause::new("role employee"),
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_a_held_or_later_operation_waits_with_it() {
+        let step = |work| Step {
+            work,
+            priority: Priority::Change,
+            cause: Cause::new("role employee"),
+        };
+        let steps = [step(Work::Enable), step(Work::Read), step(Work::Disable)];
+        let ready = || queued(Work::Enable, OperationState::Ready, 0);
+        let of = |open: &[OpenOperation]| waiting(open, &steps, NOW);
+        assert_eq!(of(&[]), (0, 0));
+        assert_eq!(of(&[ready()]), (0, 0));
+        assert_eq!(of(&[queued(Work::Enable, OperationState::Held, 0)]), (3, 0));
+        assert_eq!(of(&[queued(Work::Enable, OperationState::Ready, 9)]), (0, 3));
+        assert_eq!(
+            of(&[ready(), queued(Work::Read, OperationState::Held, 0)]),
+            (2, 0)
+        );
+        let both = [
+            queued(Work::Enable, OperationState::Ready, 9),
+            queued(Work::Read, OperationState::Held, 0),
+        ];
+        assert_eq!(of(&both), (2, 1));
+        // What is not wanted any more is superseded, whatever it waits for.
+        assert_eq!(of(&[queued(Work::Delete, OperationState::Held, 0)]), (0, 0));
     }
 }

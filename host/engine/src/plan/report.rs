@@ -68,6 +68,12 @@ pub struct PlanEntry {
     pub diff: Vec<PlanDiff>,
     /// Operations of this account already in the queue.
     pub queued: u64,
+    /// Of the steps, those that are held or stand behind one that is: they wait for a person.
+    #[serde(default)]
+    pub held: u64,
+    /// Of the steps, those that are in the queue but not due yet, or stand behind one that is not.
+    #[serde(default)]
+    pub later: u64,
     /// What people should know: blocked steps, a held operation.
     pub notes: Vec<String>,
 }

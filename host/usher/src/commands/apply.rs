@@ -20,13 +20,17 @@ use crate::wiring::progress::Bars;
 /// Most seconds to wait: a day. Longer waits belong to a scheduler.
 const WAIT_SECONDS_MAX: u64 = 86_400;
 
+/// Seconds waited unless said: the first retry of a small mishap falls due within them. In a rehearsal it also keeps things going:
+/// its clock stands still between commands.
+const WAIT_SECONDS_DEFAULT: u64 = 5;
+
 /// Do what the plan says. Ctrl-C finishes what is under way; a second Ctrl-C ends at once.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
     /// A plan kept with `usher plan --out`: do exactly that, or nothing if it is out of date.
     plan: Option<PathBuf>,
-    /// Wait so many seconds in all for operations that fall due later (retries, paused targets).
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS_MAX))]
+    /// Wait up to so many seconds in all for operations that fall due later (retries, paused targets); 0 waits for none.
+    #[arg(long, value_name = "SECONDS", default_value_t = WAIT_SECONDS_DEFAULT, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS_MAX))]
     wait: u64,
 }
 

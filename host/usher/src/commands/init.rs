@@ -13,7 +13,9 @@ use crate::wiring::app::App;
 /// Make a data folder: private to you, with an empty database and nothing else.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// A folder to rehearse in: its clock is set with --now and never looks at the wall clock. There is no way back.
+    /// A folder to rehearse in: its clock is set with --now, here and with each command, and runs on only while commands
+    /// run. It starts at the present unless --now says otherwise: `usher --now 2026-01-05 init --rehearsal`. There is no
+    /// way back.
     #[arg(long)]
     rehearsal: bool,
 }

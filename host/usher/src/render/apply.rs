@@ -1,13 +1,13 @@
 //! What an apply did.
 
-use usher_engine::run::{ApplyReport, ApplyTotal, Left, TroubleState};
+use usher_engine::run::{ApplyReport, ApplyTotal, Left, RetryReason, TroubleState};
 use usher_lifecycle::targets::ApplyMode;
 
 use super::account::problems;
 use super::escape::{message, safe};
 use super::identity::heading;
 use super::ink::{Ink, Style};
-use super::plan::apply_mode;
+use super::plan::{apply_mode, observed};
 use super::table::{Align, ROWS_MAX, Table, count, grouped, more, styled};
 
 /// The report as text. `stopped`: a person asked it to stop.
@@ -31,6 +31,7 @@ pub(crate) fn apply(report: &ApplyReport, stopped: bool, ink: &Ink) -> String {
         out.push_str(&totals(&report.totals, ink));
     }
     out.push_str(&troubles(report, ink));
+    out.push_str(&retries(&report.retries));
     out.push_str(&paused(report, ink));
     out.push_str(&problems(&report.problems, ink));
     out.push('\n');
@@ -89,6 +90,24 @@ fn troubles(report: &ApplyReport, ink: &Ink) -> String {
     out
 }
 
+/// Why operations are tried again: one line for each target and reason.
+fn retries(retries: &[RetryReason]) -> String {
+    let line = |reason: &RetryReason| {
+        format!(
+            "{}: {} retried, latest: {}\n",
+            reason.target,
+            grouped(reason.operations),
+            message(&reason.message)
+        )
+    };
+    let lines: String = retries.iter().map(line).collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("\n{lines}")
+    }
+}
+
 fn paused(report: &ApplyReport, ink: &Ink) -> String {
     let line = |target: &usher_engine::run::PausedTarget| {
         let until = target.until.map_or_else(
@@ -127,6 +146,10 @@ fn closing(report: &ApplyReport, stopped: bool, ink: &Ink) -> String {
         out.push_str("Stopped as asked; what was under way is recorded. `usher apply` goes on.\n");
     }
     for left in report.left.iter().filter(|left| left.open + left.held > 0) {
+        if left.apply == ApplyMode::Observe {
+            out.push_str(&observed(left.open + left.held, &left.target));
+            continue;
+        }
         let held = if left.held > 0 {
             format!(" ({} held)", grouped(left.held))
         } else {
@@ -148,9 +171,12 @@ fn closing(report: &ApplyReport, stopped: bool, ink: &Ink) -> String {
     if let Some(at) = report.next_change {
         out.push_str(&format!("The state of a person changes next {}.\n", ink.time(at)));
     }
-    let all_well =
-        left_over(report) == 0 && report.troubles.is_empty() && report.problems.is_empty() && !stopped;
-    if all_well {
+    if !report.problems.is_empty() {
+        let problems = count(report.problems.len() as u64, "problem", "problems");
+        out.push_str(&format!("{problems} above to mend.\n"));
+    }
+    let nothing_left = report.left.iter().all(|left| left.open + left.held == 0);
+    if nothing_left && report.troubles.is_empty() && report.problems.is_empty() && !stopped {
         out.push_str(&format!("{}\n", ink.paint(Style::Good, "Nothing is left to do.")));
     }
     out
@@ -174,6 +200,20 @@ mod tests {
 
         Nothing is left to do.
         ");
+    }
+
+    #[test]
+    fn what_is_only_observed_or_wrong_is_left() {
+        let observed = ApplyReport {
+            left: samples::apply().left.split_off(1),
+            ..ApplyReport::default()
+        };
+        insta::assert_snapshot!(closing(&observed, false, &Ink::plain()), @r#"50 operations only observed: set apply = "manual" or "auto" for directory to carry them out."#);
+        let wrong = ApplyReport {
+            problems: samples::apply().problems,
+            ..ApplyReport::default()
+        };
+        insta::assert_snapshot!(closing(&wrong, false, &Ink::plain()), @"1 problem above to mend.");
     }
 
     #[test]

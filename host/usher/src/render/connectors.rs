@@ -7,6 +7,7 @@ use usher_store::ArtifactInfo;
 use super::escape::{safe, word};
 use super::identity::heading;
 use super::ink::{Ink, Style};
+use super::settings::settings;
 use super::table::{Align, Table, grouped, styled};
 
 /// The connectors of a data folder, newest first.
@@ -107,40 +108,6 @@ const fn access(access: Access) -> (Style, &'static str) {
         Access::HttpGrant => (Style::Warn, "grants.http in the targets document"),
         Access::SqlGrant => (Style::Warn, "grants.sql in the targets document"),
         Access::Unknown => (Style::Bad, "what this host does not offer: it cannot be loaded"),
-    }
-}
-
-/// The properties of a settings schema; the whole schema is in the JSON.
-fn settings(schema: &serde_json::Value, ink: &Ink) -> String {
-    let properties = schema.get("properties").and_then(serde_json::Value::as_object);
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(|list| list.as_array())
-        .into_iter()
-        .flatten()
-        .filter_map(|name| name.as_str())
-        .collect();
-    let mut table = Table::new(&[("setting", Align::Left), ("", Align::Left), ("", Align::Left)]);
-    for (name, property) in properties.into_iter().flatten() {
-        let needed = if required.contains(&name.as_str()) {
-            "required"
-        } else {
-            "optional"
-        };
-        let about = property
-            .get("description")
-            .and_then(|text| text.as_str())
-            .unwrap_or_default();
-        table.row([
-            safe(name).into(),
-            styled(Style::Dim, needed),
-            super::escape::message(about).into(),
-        ]);
-    }
-    if table.is_empty() {
-        "  none\n".to_owned()
-    } else {
-        table.render_rows(2, ink)
     }
 }
 

@@ -56,6 +56,16 @@ impl Ink {
         }
     }
 
+    /// A moment shown beside another: with milliseconds when only fractions of a second tell them apart.
+    pub(crate) fn time_beside(&self, at: Timestamp, other: Timestamp) -> String {
+        if at == other || at.as_second() != other.as_second() {
+            return self.time(at);
+        }
+        at.to_zoned(self.zone.clone())
+            .strftime("%Y-%m-%d %H:%M:%S%.3f %:z")
+            .to_string()
+    }
+
     /// A moment in the reader's zone: `2026-03-02 09:14:05 +01:00`.
     pub(crate) fn time(&self, at: Timestamp) -> String {
         at.to_zoned(self.zone.clone())
@@ -77,6 +87,17 @@ mod tests {
         };
         assert_eq!(ink.time(at), "2026-07-02 10:00:00 +02:00");
         assert_eq!(Ink::plain().time(at), "2026-07-02 08:00:00 +00:00");
+    }
+
+    #[test]
+    fn moments_of_one_second_show_their_fractions() {
+        let [early, late, later] = ["08:00:00Z", "08:00:00.25Z", "08:00:01Z"]
+            .map(|time| format!("2026-07-02T{time}").parse::<Timestamp>().unwrap());
+        let ink = Ink::plain();
+        assert_eq!(ink.time_beside(late, early), "2026-07-02 08:00:00.250 +00:00");
+        assert_eq!(ink.time_beside(early, late), "2026-07-02 08:00:00.000 +00:00");
+        assert_eq!(ink.time_beside(late, later), ink.time(late));
+        assert_eq!(ink.time_beside(late, late), ink.time(late));
     }
 
     #[test]

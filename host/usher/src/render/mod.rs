@@ -10,6 +10,7 @@ pub(crate) mod import;
 pub(crate) mod ink;
 pub(crate) mod operations;
 pub(crate) mod plan;
+pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod targets;

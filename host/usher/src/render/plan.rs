@@ -124,27 +124,62 @@ pub(crate) const fn apply_mode(mode: ApplyMode) -> &'static str {
     }
 }
 
+/// How many steps would run, and how many not, and why not.
 fn closing(plan: &Plan) -> String {
-    let observed: u64 = plan
-        .totals
-        .iter()
-        .filter(|total| total.apply == ApplyMode::Observe)
-        .map(|total| total.operations)
-        .sum();
+    let runs = |entry: &&PlanEntry| entry.apply != ApplyMode::Observe;
+    let sum = |of: fn(&PlanEntry) -> u64| plan.accounts.iter().filter(runs).map(of).sum::<u64>();
+    let (held, later) = (sum(|entry| entry.held), sum(|entry| entry.later));
+    let run = sum(|entry| entry.steps.len() as u64).saturating_sub(held + later);
+    let mut out = String::new();
+    if run > 0 {
+        let operations = count(run, "operation", "operations");
+        out.push_str(&format!("{operations} would run. `usher apply` does it.\n"));
+    }
+    if later > 0 {
+        let are = count(later, "operation is", "operations are");
+        out.push_str(&format!(
+            "{are} not due yet; `usher apply --wait SECONDS` waits for what falls due.\n"
+        ));
+    }
+    if held > 0 {
+        let are = count(held, "operation is", "operations are");
+        out.push_str(&format!(
+            "{are} held, or behind one that is; `usher operations retry OPERATION` lets one run again.\n"
+        ));
+    }
+    let mut watched: BTreeMap<&TargetName, u64> = BTreeMap::new();
+    for entry in plan.accounts.iter().filter(|entry| !runs(entry)) {
+        *watched.entry(&entry.slot.target).or_default() += entry.steps.len() as u64;
+    }
+    for (target, operations) in watched.iter().filter(|(_, operations)| **operations > 0) {
+        out.push_str(&observed(*operations, target));
+    }
+    if out.is_empty() { idle(plan) } else { out }
+}
+
+/// What to do about operations that are never carried out.
+pub(crate) fn observed(operations: u64, target: &TargetName) -> String {
+    let (number, them) = (
+        count(operations, "operation", "operations"),
+        if operations == 1 { "it" } else { "them" },
+    );
+    format!("{number} only observed: set apply = \"manual\" or \"auto\" for {target} to carry {them} out.\n")
+}
+
+/// There are no steps. All is well only when nothing is in the queue and nothing was found wrong.
+fn idle(plan: &Plan) -> String {
     let queued: u64 = plan.accounts.iter().map(|entry| entry.queued).sum();
-    match (plan.operations(), plan.operations() - observed, queued) {
-        (0, _, 0) => "Nothing to do: every account is as it should be.\n".to_owned(),
-        (0, _, queued) => format!(
+    let notes: usize = plan.accounts.iter().map(|entry| entry.notes.len()).sum();
+    let wrong = (plan.problems.len() + notes) as u64;
+    match (queued, wrong) {
+        (0, 0) => "Nothing to do: every account is as it should be.\n".to_owned(),
+        (0, wrong) => format!(
+            "Nothing would be done; {} above.\n",
+            count(wrong, "problem", "problems")
+        ),
+        (queued, _) => format!(
             "Nothing new; {} in the queue. `usher apply` goes on.\n",
             count(queued, "operation is", "operations are")
-        ),
-        (all, 0, _) => format!(
-            "{}, none of which would run: the targets are only observed.\n",
-            count(all, "operation", "operations")
-        ),
-        (_, run, _) => format!(
-            "{} would run. `usher apply` does it.\n",
-            count(run, "operation", "operations")
         ),
     }
 }
@@ -172,6 +207,28 @@ mod tests {
 
         Nothing to do: every account is as it should be.
         ");
+    }
+
+    #[test]
+    fn a_plan_with_problems_alone_is_not_called_well() {
+        let mut alone = samples::plan();
+        alone.totals.clear();
+        alone.accounts.retain(|entry| entry.queued > 0);
+        alone.accounts[0].queued = 0;
+        assert_eq!(closing(&alone), "Nothing would be done; 2 problems above.\n");
+    }
+
+    #[test]
+    fn what_would_not_run_is_counted_apart() {
+        let mut waiting = samples::plan();
+        waiting.accounts[0].later = 1;
+        waiting.accounts[2].held = 2;
+        insta::assert_snapshot!(closing(&waiting), @r#"
+        1 operation would run. `usher apply` does it.
+        1 operation is not due yet; `usher apply --wait SECONDS` waits for what falls due.
+        2 operations are held, or behind one that is; `usher operations retry OPERATION` lets one run again.
+        1 operation only observed: set apply = "manual" or "auto" for directory to carry it out.
+        "#);
     }
 
     #[test]

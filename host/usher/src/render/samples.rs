@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use usher_connectors::{Access, Import, Inspection};
 use usher_engine::import::{ImportReport, RowProblem};
 use usher_engine::plan::{Plan, PlanDiff, PlanEntry, PlanProblem, PlanStep, PlanTotal};
-use usher_engine::run::{ApplyReport, ApplyTotal, Left, PausedTarget, Recovered, Trouble, TroubleState};
+use usher_engine::run::{
+    ApplyReport, ApplyTotal, Left, PausedTarget, Recovered, RetryReason, Trouble, TroubleState,
+};
 use usher_engine::views::{
     AccountView, DocumentVersion, HeldView, IdentityView, OperationView, RecordView, RoleView, StatusView,
     TargetStatus, TimelineEntry, WhyRole, WhyView,
@@ -82,6 +84,8 @@ fn entry(number: u128, key: &str, called: &str, state: IdentityState, account: A
         steps: vec![],
         diff: vec![],
         queued: 0,
+        held: 0,
+        later: 0,
         notes: vec![],
     }
 }
@@ -467,6 +471,11 @@ pub(crate) fn apply() -> ApplyReport {
             verb: "create".into(),
             state: TroubleState::Held,
             message: "conflict: the account 17 is in the way".into(),
+        }],
+        retries: vec![RetryReason {
+            target: name("directory"),
+            message: "unavailable: connection refused \u{1b}[2J".into(),
+            operations: 5,
         }],
         paused: vec![PausedTarget {
             target: name("directory"),

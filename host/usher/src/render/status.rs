@@ -15,7 +15,13 @@ use super::table::{Align, Table, grouped, styled};
 pub(crate) fn status(view: &StatusView, ink: &Ink) -> String {
     let mut out = format!(
         "{}\n",
-        ink.paint(Style::Bold, &format!("Status of {}", ink.time(view.at)))
+        ink.paint(
+            Style::Bold,
+            &format!(
+                "Status of {}",
+                ink.time_beside(view.at, view.next_due.unwrap_or(view.at))
+            )
+        )
     );
     out.push_str(&format!(
         "  policy   {}\n",
@@ -27,7 +33,10 @@ pub(crate) fn status(view: &StatusView, ink: &Ink) -> String {
     ));
     out.push_str(&format!("  people   {}\n", people(view)));
     if let Some(at) = view.next_due {
-        out.push_str(&format!("  the next operation is due {}\n", ink.time(at)));
+        out.push_str(&format!(
+            "  the next operation is due {}\n",
+            ink.time_beside(at, view.at)
+        ));
     }
     if let Some(at) = view.next_change {
         out.push_str(&format!(
