@@ -400,7 +400,6 @@ mod tests {
                 settle: false
             }
         );
-        assert_eq!(pause(0, 0), AfterError::PauseTarget { ms: 1, settle: false });
     }
 
     proptest! {
