@@ -8,6 +8,7 @@ use usher_lifecycle::cause::Cause;
 use usher_lifecycle::ids::{IdentityId, OperationId};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::operation::{OperationState, Priority, Work};
+use usher_lifecycle::state::IdentityState;
 
 use crate::{Context, IdentityRef, StoreError};
 
@@ -52,6 +53,8 @@ pub struct ClaimedOperation {
     pub absence_seen_at: Option<Timestamp>,
     /// What the target last told us.
     pub observed: ObservedAccount,
+    /// The state of the identity, as last planned.
+    pub identity_state: Option<IdentityState>,
     /// Why.
     pub cause: Cause,
 }
@@ -91,7 +94,7 @@ pub enum Decision {
     },
     /// A person must decide. Operations waiting behind it stay where they are.
     Held {
-        /// The outcome of this attempt is not known: whatever comes next reads back first.
+        /// The outcome of this attempt, or of an earlier one, is not known: whatever comes next reads back first.
         settle: bool,
     },
     /// Given up; operations waiting behind it are superseded and the identity becomes dirty.

@@ -209,6 +209,21 @@ mod queue {
     }
 
     #[tokio::test]
+    async fn absence_expires_with_its_attempt() {
+        conformance::queue::absence_expires_with_its_attempt(&Folder::new()).await;
+    }
+
+    #[tokio::test]
+    async fn a_hold_says_whether_an_outcome_is_unknown() {
+        conformance::queue::a_hold_says_whether_an_outcome_is_unknown(&Folder::new()).await;
+    }
+
+    #[tokio::test]
+    async fn an_unsettled_operation_can_be_overtaken() {
+        conformance::queue::an_unsettled_operation_can_be_overtaken(&Folder::new()).await;
+    }
+
+    #[tokio::test]
     async fn a_held_operation_remembers_an_unknown_outcome() {
         conformance::queue::a_held_operation_remembers_an_unknown_outcome(&Folder::new()).await;
     }

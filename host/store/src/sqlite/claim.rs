@@ -48,8 +48,9 @@ pub(super) const CLAIMED: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.attempts AS "operation.attempts",
            o.settle AS "operation.settle", o.unknown_since_us AS "operation.unknown_since_us",
            o.absence_us AS "operation.absence_us", o.work AS "operation.work", o.cause AS "operation.cause",
-           i.id AS "identity.id", i.public_id AS "identity.public_id", t.name AS "target.name", a.kind AS "account.kind",
-           a.state AS "account.state", a.external_id AS "account.external_id", a.attributes AS "account.attributes",
+           i.id AS "identity.id", i.public_id AS "identity.public_id", i.state AS "identity.state",
+           t.name AS "target.name", a.kind AS "account.kind", a.state AS "account.state",
+           a.external_id AS "account.external_id", a.attributes AS "account.attributes",
            a.entitlements AS "account.entitlements", a.version AS "account.version", a.written AS "account.written"
     FROM json_each(?1) AS j CROSS JOIN operation o ON o.id = j.value CROSS JOIN account a ON a.id = o.account
     CROSS JOIN target t ON t.id = a.target CROSS JOIN identity i ON i.id = a.identity
@@ -126,6 +127,7 @@ fn claimed(row: &SqliteRow) -> Result<ClaimedOperation, StoreError> {
         unknown_since: cells.time_if_any("operation.unknown_since_us")?,
         absence_seen_at: cells.time_if_any("operation.absence_us")?,
         observed: observed(&cells)?,
+        identity_state: cells.identity_state("identity.state")?,
         cause: cells.json("operation.cause")?,
     })
 }

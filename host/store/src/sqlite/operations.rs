@@ -71,11 +71,11 @@ const ONE: &str = r#"
     FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
     WHERE o.public_id = ?1"#;
 
+/// Whether it is read back first stands with it. What was seen before it was held is evidence only of an attempt to be read back.
 const RELEASE: &str = "
     UPDATE operation
-    SET state = 1, due_us = ?2, ended_us = NULL, message = 'released by a person',
-        settle = attempts > 0, unknown_since_us = CASE WHEN attempts > 0 THEN coalesce(unknown_since_us, claimed_us) END,
-        attempts = 0
+    SET state = 1, due_us = ?2, ended_us = NULL, message = 'released by a person', attempts = 0,
+        absence_us = CASE WHEN settle = 1 THEN absence_us END
     WHERE id = ?1";
 
 #[async_trait]

@@ -174,9 +174,12 @@ fn operation_update(attempt: &Attempt, decision: &Decision, message: &str, at: T
         }
         Decision::Held { settle: read_back } => {
             (state, ended) = (OperationState::Held, None);
-            if *read_back && !settle {
-                (settle, unknown) = (true, unknown.or(attempt.claimed_us));
-            }
+            settle = *read_back;
+            unknown = if settle {
+                unknown.or(attempt.claimed_us)
+            } else {
+                None
+            };
         }
         Decision::Failed => state = OperationState::Failed,
     }

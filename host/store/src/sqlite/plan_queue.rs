@@ -16,9 +16,8 @@ use crate::{NewOperation, Planned, StoreError};
 
 pub(super) const OVERTAKEN: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.account AS "operation.account",
-           o.state AS "operation.state", o.settle AS "operation.settle", o.cause AS "operation.cause",
-           o.work ->> 'do' AS "operation.work", a.identity AS "account.identity", a.kind AS "account.kind",
-           t.name AS "target.name"
+           o.state AS "operation.state", o.cause AS "operation.cause", o.work ->> 'do' AS "operation.work",
+           a.identity AS "account.identity", a.kind AS "account.kind", t.name AS "target.name"
     FROM json_each(?1) AS j CROSS JOIN operation o ON o.public_id = unhex(j.value)
     CROSS JOIN account a ON a.id = o.account CROSS JOIN target t ON t.id = a.target"#;
 
@@ -86,9 +85,8 @@ pub(super) async fn overtaken(
         let id = cells.uuid("operation.public_id")?;
         let slot = slot(&cells)?;
         let may_be_overtaken = match cells.operation_state("operation.state")? {
-            // Held and to be read back: the plan saw it so, and decided.
-            OperationState::Held => true,
-            OperationState::Waiting | OperationState::Ready => !cells.flag("operation.settle")?,
+            // Also with an outcome that is not known: the plan saw it so, and reads back what it overtakes.
+            OperationState::Waiting | OperationState::Ready | OperationState::Held => true,
             OperationState::Claimed
             | OperationState::Done
             | OperationState::Failed

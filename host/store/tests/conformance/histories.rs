@@ -95,7 +95,7 @@ async fn play(store: &impl Store, step: &Move, seen: &mut Seen, second: i64) {
                     .accounts
                     .iter()
                     .flat_map(|account| &account.open)
-                    .filter(|one| one.state != OperationState::Claimed && !one.settle)
+                    .filter(|one| one.state != OperationState::Claimed)
                     .map(|one| one.id)
                     .collect();
             }

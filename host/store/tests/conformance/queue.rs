@@ -297,8 +297,86 @@ pub(crate) async fn a_held_operation_waits_for_a_person(backend: &impl Backend) 
         (released.len(), released[0].id, released[0].attempt),
         (1, claimed[0].id, 1)
     );
-    assert!(released[0].settle, "an attempt may have left");
-    assert_eq!(released[0].unknown_since, Some(at(1)));
+    assert_eq!(
+        (released[0].settle, released[0].unknown_since),
+        (false, None),
+        "it is known to have changed nothing"
+    );
+}
+
+/// That `find` saw nothing counts for the attempt it went before: once nothing is left to be read back, the next one looks again.
+pub(crate) async fn absence_expires_with_its_attempt(backend: &impl Backend) {
+    for (ending, kept) in [
+        (retry(5, true, true), true),
+        (retry(5, false, true), false),
+        (retry(5, false, false), false),
+        (Decision::Held { settle: true }, true),
+        (Decision::Held { settle: false }, false),
+    ] {
+        let store = backend.open(at(0)).await;
+        let row = people(&store, 1).await.remove(0);
+        commit(&store, &[planned(&row, vec![create("app")])], 1).await;
+        let claimed = claim(&store, "app", 1, 1).await;
+        let seen = [(claimed[0].number, claimed[0].attempt)];
+        store
+            .record_and_claim(&seen, &[], &Claim::default(), &context(2))
+            .await
+            .unwrap();
+        record(&store, &[outcome(&claimed[0], ending.clone())], 3).await;
+        if matches!(ending, Decision::Held { .. }) {
+            store.retry(claimed[0].id, &context(4)).await.unwrap();
+        }
+        let next = claim(&store, "app", 1, 10).await;
+        assert_eq!(next[0].id, claimed[0].id);
+        assert_eq!(
+            (next[0].settle, next[0].absence_seen_at),
+            (kept, kept.then(|| at(2))),
+            "{ending:?}"
+        );
+        record(&store, &[outcome(&next[0], Decision::Settled)], 11).await;
+    }
+}
+
+/// An attempt that turned out to have changed nothing needs no reading back, whatever was unknown before.
+pub(crate) async fn a_hold_says_whether_an_outcome_is_unknown(backend: &impl Backend) {
+    let store = backend.open(at(0)).await;
+    one_person(&store, vec![create("app")]).await;
+    let claimed = claim(&store, "app", 1, 1).await;
+    record(&store, &[outcome(&claimed[0], retry(2, true, true))], 2).await;
+    let settling = claim(&store, "app", 1, 2).await;
+    assert!(settling[0].settle);
+    assert_eq!(settling[0].identity_state, Some(IdentityState::Active));
+    record(
+        &store,
+        &[outcome(&settling[0], Decision::Held { settle: false })],
+        3,
+    )
+    .await;
+    store.retry(claimed[0].id, &context(4)).await.unwrap();
+    let released = claim(&store, "app", 1, 4).await;
+    assert_eq!((released[0].settle, released[0].unknown_since), (false, None));
+}
+
+/// A newer plan overtakes an operation whose outcome is unknown while it waits to be read back, and what it adds is due at once.
+pub(crate) async fn an_unsettled_operation_can_be_overtaken(backend: &impl Backend) {
+    let store = backend.open(at(0)).await;
+    let person = one_person(
+        &store,
+        vec![operation("app", Work::Delete, Priority::Deprovision, 0)],
+    )
+    .await;
+    let claimed = claim(&store, "app", 1, 1).await;
+    record(&store, &[outcome(&claimed[0], retry(7_200, true, true))], 2).await;
+    let mut plan = planned(
+        &again(&store, &person).await,
+        vec![
+            operation("app", Work::Read, Priority::Change, 3),
+            operation("app", Work::Enable, Priority::Change, 3),
+        ],
+    );
+    plan.superseded = vec![claimed[0].id];
+    assert_eq!(commit(&store, &[plan], 3).await.planned, 1);
+    assert_eq!(verbs(&claim(&store, "app", 10, 3).await), ["read"]);
 }
 
 /// Held after an attempt of unknown outcome: whatever plans next can see that, so that nothing is made twice.
