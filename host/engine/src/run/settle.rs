@@ -7,6 +7,7 @@ use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::connector::{AccountRecord, CallError, Creation, Find};
 use usher_lifecycle::operation::Work;
 use usher_lifecycle::settle::{SettledCreate, SettledWork, UnknownCreate, after_find, after_get};
+use usher_lifecycle::state::IdentityState;
 use usher_store::{ClaimedOperation, Decision};
 
 use super::worker::{Ended, Learned, Link, linked};
@@ -20,10 +21,11 @@ pub(super) enum FindError {
 }
 
 impl FindError {
+    /// `unknown`: an attempt's outcome is not known.
     pub(super) fn into_ended(self, unknown: bool) -> Ended {
         match self {
             Self::Call(error) => Ended::Failed { error, unknown },
-            Self::NoKey(reason) => Ended::held(reason),
+            Self::NoKey(reason) => Ended::held(unknown, reason),
         }
     }
 }
@@ -112,6 +114,12 @@ async fn settle_create(link: &Link, operation: &ClaimedOperation) -> Result<Lear
                 message,
             })
         }
+        SettledCreate::CreateAgain if !is_wanted(operation) => Ok(Learned {
+            decision: Decision::Settled,
+            observed: None,
+            dirty: true,
+            message: "looked for: the account was not made, and its person is not active any more".to_owned(),
+        }),
         SettledCreate::CreateAgain if needs_absence(link, operation) => Err(Ended::Absent),
         SettledCreate::CreateAgain => link.write(operation, &operation.observed).await,
         SettledCreate::WaitUntil(at) => Err(Ended::Learned(Box::new(Learned {
@@ -126,7 +134,22 @@ async fn settle_create(link: &Link, operation: &ClaimedOperation) -> Result<Lear
                 "the outcome of an earlier attempt is not known: looks again once the target has settled"
                     .to_owned(),
         }))),
-        SettledCreate::Hold(reason) => Err(Ended::held(reason)),
+        SettledCreate::Hold(reason) => Err(Ended::held(true, reason)),
+    }
+}
+
+/// An account is made only for somebody who is active. Planning leaves a creation alone whose outcome is unknown, so this is asked here.
+fn is_wanted(operation: &ClaimedOperation) -> bool {
+    match operation.identity_state {
+        Some(IdentityState::Active) => true,
+        Some(
+            IdentityState::Staged
+            | IdentityState::Suspended
+            | IdentityState::Leaving
+            | IdentityState::Departed
+            | IdentityState::Erased,
+        )
+        | None => false,
     }
 }
 
@@ -136,7 +159,7 @@ fn needs_absence(link: &Link, operation: &ClaimedOperation) -> bool {
 }
 
 async fn settle_work(link: &Link, operation: &ClaimedOperation) -> Result<Learned, Ended> {
-    let id = linked(&operation.observed)?;
+    let id = linked(&operation.observed, true)?;
     let looked = link.look(id).await;
     let (record, held) = looked.map_err(|error| Ended::Failed { error, unknown: true })?;
     let schema = &link.facts.schema;

@@ -66,9 +66,10 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    pub(super) fn held(message: impl Into<String>) -> Self {
+    /// A person must decide. `unknown`: an attempt's outcome is still not known.
+    pub(super) fn held(unknown: bool, message: impl Into<String>) -> Self {
         Self::Learned(Box::new(Learned {
-            decision: Decision::Held { settle: false },
+            decision: Decision::Held { settle: unknown },
             observed: None,
             dirty: false,
             message: message.into(),
@@ -118,10 +119,13 @@ impl Link {
             let Some(there) = found.first() else {
                 return Err(Ended::Absent);
             };
-            return Err(Ended::held(format!(
-                "conflict: account {} already has what the new account would have; link it, or change what makes it unique",
-                there.id
-            )));
+            return Err(Ended::held(
+                false,
+                format!(
+                    "conflict: account {} already has what the new account would have; link it, or change what makes it unique",
+                    there.id
+                ),
+            ));
         }
         self.write(operation, &operation.observed).await
     }
@@ -185,7 +189,7 @@ impl Link {
                 .map(Some)
                 .map_err(call_failed);
         }
-        let id = linked(observed)?;
+        let id = linked(observed, false)?;
         let answer = match &operation.work {
             Work::Update { changes, desired } => connector
                 .update(&write, id, changes, desired, observed.version.as_deref())
@@ -209,7 +213,7 @@ impl Link {
 
     async fn read(&self, operation: &ClaimedOperation) -> Result<Learned, Ended> {
         let (record, held) = self
-            .look(linked(&operation.observed)?)
+            .look(linked(&operation.observed, false)?)
             .await
             .map_err(call_failed)?;
         let mut after = after_work(&operation.observed, &Work::Read, record.as_ref());
@@ -305,12 +309,14 @@ fn call_failed(error: CallError) -> Ended {
     }
 }
 
-/// The target's id of the account.
-pub(super) fn linked(observed: &ObservedAccount) -> Result<&str, Ended> {
-    observed
-        .external_id
-        .as_deref()
-        .ok_or_else(|| Ended::held("the account is not linked: its id in the target is not known"))
+/// The target's id of the account. `unknown`: an attempt's outcome is not known.
+pub(super) fn linked(observed: &ObservedAccount, unknown: bool) -> Result<&str, Ended> {
+    observed.external_id.as_deref().ok_or_else(|| {
+        Ended::held(
+            unknown,
+            "the account is not linked: its id in the target is not known",
+        )
+    })
 }
 
 /// A moment so many milliseconds later; the end of time when there is none.

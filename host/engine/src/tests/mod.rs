@@ -6,6 +6,7 @@ mod documents;
 mod faults;
 mod imports;
 mod troubles;
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
