@@ -1,6 +1,7 @@
 //! When a file as a whole is not believed.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use usher_lifecycle::policy::{BadRows, SourcePolicy};
 use usher_store::IndexEntry;
@@ -43,16 +44,35 @@ fn bad_rows(scan: &Scan, source: &SourcePolicy) -> Option<String> {
     }
 }
 
-/// Compares with the people present: all known whose absence is not confirmed, so that a source that shrinks a little every day is
-/// measured against the last confirmed state.
+/// Compares the people present (all known whose absence is not confirmed, so that a source that shrinks a little every day is
+/// measured against the last confirmed state) with those of them who are still there. Newcomers stand for nobody.
 fn shrink(scan: &Scan, source: &SourcePolicy, known: &HashMap<String, IndexEntry>) -> Option<String> {
     let present = known.values().filter(|entry| !entry.absent).count() as u64;
-    let kept = 100_u64.saturating_sub(u64::from(source.shrink_max_percent));
-    (scan.people * 100 < present * kept).then(|| {
-        format!(
-            "the file has {} people where {present} are present: fewer than shrink-max-percent = {} allows. If that many people \
-             really left, accept it by overriding the guards",
-            scan.people, source.shrink_max_percent
-        )
+    let missing = scan.missing.len() as u64;
+    // Whoever is in a row of which nobody can tell whose it is may be there.
+    let gone = missing.saturating_sub(scan.unattributed);
+    (gone * 100 > present * u64::from(source.shrink_max_percent)).then(|| {
+        let mut reason = format!(
+            "{missing} of the {present} people present are not in the file: more than shrink-max-percent = {} allows",
+            source.shrink_max_percent
+        );
+        if scan.unattributed > 0 {
+            let _ = write!(
+                reason,
+                ", even if each bad row that does not tell whose it is ({}) is one of theirs",
+                scan.unattributed
+            );
+        }
+        // Some really leave on the day the keys change, so the numbers need not be the same.
+        if scan.new * 2 >= missing {
+            let _ = write!(
+                reason,
+                ". New in the same file: {}. Have the keys changed (leading zeros dropped, another column)? Then correct the \
+                 file, or these people are ended and made a second time",
+                scan.new
+            );
+        }
+        reason.push_str(". If that many people really left, accept it by overriding the guards");
+        reason
     })
 }

@@ -4,9 +4,9 @@
 //! believed. The second reading visits only the rows that change something, stages them in bounded chunks, and one small commit
 //! makes the import take effect. What is unchanged costs a digest and nothing else.
 //!
-//! A bad row is set aside: the person in it stays as they were, and is not missing. A file with the same bytes as the source's last
-//! accepted one is not one more snapshot in which somebody was missing. Nor is a file with bad rows of whom nobody can tell whose
-//! they are.
+//! A bad row is set aside: the person in it stays as they were, and is not missing; absences before it are not in a row with later
+//! ones. A file with the same bytes as the source's last accepted one is not one more snapshot in which somebody was missing. Nor is
+//! a file with bad rows of whom nobody can tell whose they are.
 
 mod cells;
 mod guards;
@@ -115,7 +115,7 @@ impl Engine {
         let mut report = report(&snapshot, &scan, SnapshotId::new(uuid::Uuid::nil()));
         report.absence_not_counted = not_counted;
         report.confirmed_missing = missing.iter().filter(|(_, confirmed)| *confirmed).count() as u64;
-        let staged = (scan.offsets.len() + missing.len()) as u64;
+        let staged = (scan.offsets.len() + scan.aside_again.len() + missing.len()) as u64;
         report.snapshot = self
             .stage(snapshot, &text, source, &scan, missing, &context, progress)
             .await?;
@@ -140,12 +140,18 @@ impl Engine {
     ) -> Result<SnapshotId, EngineError> {
         let store = &self.ports.store;
         let id = store.begin_snapshot(snapshot, context).await?;
-        let total = (scan.offsets.len() + missing.len()) as u64;
+        let total = (scan.offsets.len() + scan.aside_again.len() + missing.len()) as u64;
+        let aside_again = scan.aside_again.iter().map(|key| StagedRecord {
+            key: key.clone(),
+            change: Change::Present,
+        });
         let gone = missing.into_iter().map(|(key, confirmed)| StagedRecord {
             key,
             change: Change::Missing { confirmed },
         });
-        let mut changes = changed(text, source, &self.ports.zones, &scan.offsets).chain(gone);
+        let mut changes = changed(text, source, &self.ports.zones, &scan.offsets)
+            .chain(aside_again)
+            .chain(gone);
         let mut done = 0;
         loop {
             let chunk: Vec<StagedRecord> = changes.by_ref().take(STAGE_CHUNK).collect();

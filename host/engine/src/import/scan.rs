@@ -51,8 +51,8 @@ pub(super) struct Scan {
     pub(super) offsets: Vec<u64>,
     /// Known records that are not in the file and not long confirmed as gone, sorted.
     pub(super) missing: Vec<String>,
-    /// Distinct people in the file, bad rows included.
-    pub(super) people: u64,
+    /// Known records missing in the last file and in a bad row of this one, sorted: they are there, so absences start from none again.
+    pub(super) aside_again: Vec<String>,
     pub(super) problems_total: u64,
     pub(super) problems: Vec<RowProblem>,
 }
@@ -177,20 +177,25 @@ impl Scanning<'_> {
     fn finish(mut self, text: &str) -> Scan {
         self.scan.problems = with_lines(text, self.found);
         let scan = &mut self.scan;
-        scan.people = self.seen.len() as u64 + scan.unattributed;
-        for seen in self.seen.values() {
+        for (key, seen) in &self.seen {
             match seen.fate {
                 Fate::New => scan.new += 1,
                 Fate::Changed => scan.changed += 1,
                 Fate::Returned => scan.returned += 1,
                 Fate::Unchanged => scan.unchanged += 1,
-                Fate::Aside => {}
+                Fate::Aside => {
+                    let missed = |entry: &IndexEntry| !entry.absent && entry.missing_snapshots > 0;
+                    if self.known.get(key).is_some_and(missed) {
+                        scan.aside_again.push(key.clone());
+                    }
+                }
             }
             if matches!(seen.fate, Fate::New | Fate::Changed | Fate::Returned) {
                 scan.offsets.push(seen.offset);
             }
         }
         scan.offsets.sort_unstable();
+        scan.aside_again.sort_unstable();
         let gone = self
             .known
             .iter()

@@ -141,6 +141,99 @@ async fn guards_refuse_and_a_person_may_accept() {
     );
 }
 
+/// Newcomers do not make up for people who are gone: a file in which every key is written differently would end and double everybody.
+#[tokio::test]
+async fn newcomers_do_not_stand_for_those_who_are_gone() {
+    let world = World::new(5).await;
+    let engine = world.engine().await;
+    let file = |key: &dyn Fn(u32) -> String| -> String {
+        (1..=40)
+            .map(|n| format!("{},P{n},,permanent,,,,,\n", key(n)))
+            .collect()
+    };
+    import(&engine, &file(&|n| format!("{n:05}"))).await;
+    let refused = import(&engine, &file(&|n| n.to_string())).await;
+    assert_eq!((refused.new, refused.missing), (40, 40));
+    let refusal = refused.refused.unwrap();
+    assert!(refusal.may_be_overridden);
+    insta::assert_snapshot!(refusal.reason, @"40 of the 40 people present are not in the file: more than shrink-max-percent = 60 allows. New in the same file: 40. Have the keys changed (leading zeros dropped, another column)? Then correct the file, or these people are ended and made a second time. If that many people really left, accept it by overriding the guards");
+
+    // 24 of 40 are gone: as many as may be. One more is too many, however many are new.
+    let with_gone = |gone: u32| {
+        file(&|n| {
+            if n <= gone {
+                format!("n{n}")
+            } else {
+                format!("{n:05}")
+            }
+        })
+    };
+    assert!(import(&engine, &with_gone(25)).await.refused.is_some());
+    assert_eq!(import(&engine, &with_gone(24)).await.refused, None);
+}
+
+/// A bad row is a sign that its person, if it can be told who, is there; if not, it may be any of the missing.
+#[tokio::test]
+async fn people_in_bad_rows_are_not_gone_for_the_guard() {
+    let world = World::new(6).await;
+    let engine = world.engine().await;
+    let people = |rows: std::ops::Range<u32>, start: &str| -> String {
+        rows.map(|n| format!("{n},P{n},,permanent,{start},,,,\n"))
+            .collect()
+    };
+    import(&engine, &people(0..20, "")).await;
+    let known = people(0..5, "") + &people(5..10, "soon");
+    let report = import(&engine, &known).await;
+    assert_eq!((report.refused, report.missing), (None, 10));
+    let nobody = |bad: usize| people(0..6, "") + &",Cy,,permanent,,,,,\n".repeat(bad);
+    assert_eq!(import(&engine, &nobody(2)).await.refused, None);
+    let refusal = import(&engine, &nobody(1)).await.refused.unwrap();
+    insta::assert_snapshot!(refusal.reason, @"14 of the 20 people present are not in the file: more than shrink-max-percent = 60 allows, even if each bad row that does not tell whose it is (1) is one of theirs. If that many people really left, accept it by overriding the guards");
+}
+
+/// Absences count only in a row: a bad row in between says that the person was there.
+#[tokio::test]
+async fn a_bad_row_between_two_absences_starts_the_count_again() {
+    let world = World::new(7).await;
+    let engine = world.engine().await;
+    let others = "2,Bo,,permanent,,,,,\n3,Cy,,permanent,,,,,\n";
+    import(&engine, &format!("1,Ana,,permanent,,,,,\n{others}")).await;
+    apply(&engine, 0).await;
+    for bad in [
+        "1,Ana,,permanent,soon,,,,\n",
+        "1,Ana,,permanent,,,,,\n1,Anna,,permanent,,,,,\n",
+    ] {
+        let gone = import(&engine, &format!("{others}\n")).await;
+        assert_eq!((gone.missing, gone.confirmed_missing), (1, 0), "before {bad}");
+        let aside = import(&engine, &format!("{bad}{others}")).await;
+        assert_eq!((aside.missing, aside.returned), (0, 0));
+        assert!(aside.set_aside > 0);
+    }
+    apply(&engine, 0).await;
+    assert!(world.app.accounts()["1"].enabled);
+
+    // Twice in a row is an absence, and a bad row does not undo what is confirmed.
+    import(&engine, others).await;
+    let gone = import(&engine, &format!("{others}\n")).await;
+    assert_eq!((gone.missing, gone.confirmed_missing), (1, 1));
+    import(&engine, &format!("1,Ana,,permanent,soon,,,,\n{others}")).await;
+    apply(&engine, 0).await;
+    assert!(!world.app.accounts()["1"].enabled);
+}
+
+/// The report says plainly why nobody's absence was counted.
+#[tokio::test]
+async fn the_same_bytes_again_say_why_no_absence_was_counted() {
+    let world = World::new(8).await;
+    let engine = world.engine().await;
+    import(&engine, "1,Ana,,permanent,,,,,\n2,Bo,,permanent,,,,,\n").await;
+    import(&engine, "2,Bo,,permanent,,,,,\n").await;
+    let again = import(&engine, "2,Bo,,permanent,,,,,\n").await;
+    assert_eq!((again.missing, again.confirmed_missing), (1, 0));
+    let json = serde_json::to_value(&again).unwrap();
+    insta::assert_snapshot!(json["absence-not-counted"].as_str().unwrap(), @"this is the same file as the last one: it is not one more snapshot");
+}
+
 #[tokio::test]
 async fn a_person_in_a_bad_row_stays_as_they_were() {
     let world = World::new(3).await;
