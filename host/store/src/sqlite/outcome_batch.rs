@@ -12,13 +12,15 @@ use super::rows::{Cells, failed, json_of, micros};
 use super::write::{Entry, Subject, Write};
 use crate::StoreError;
 
-/// That `find` saw nothing is evidence only of the attempt it went before: when nothing is left to be read back, it has expired.
+/// That `find` saw nothing is evidence only of the attempt it went before: when nothing is left to be read back, it has
+/// expired, unless the attempt was only put off.
 pub(super) const UPDATE_OPERATIONS: &str = "
     UPDATE operation
     SET state = j.state, due_us = j.due, attempts = j.attempts, settle = j.settle, unknown_since_us = j.unknown,
-        ended_us = j.ended, message = j.message, absence_us = CASE WHEN j.settle = 1 THEN operation.absence_us END
+        ended_us = j.ended, message = j.message, absence_us = CASE WHEN j.keeps_absence = 1 THEN operation.absence_us END
     FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS due, value ->> 3 AS attempts, value ->> 4 AS settle,
-                 value ->> 5 AS unknown, value ->> 6 AS ended, value ->> 7 AS message FROM json_each(?1)) AS j
+                 value ->> 5 AS unknown, value ->> 6 AS ended, value ->> 7 AS message,
+                 value ->> 8 AS keeps_absence FROM json_each(?1)) AS j
     WHERE operation.id = j.id";
 
 pub(super) const UPDATE_ACCOUNTS: &str = "
@@ -40,7 +42,7 @@ pub(super) const TOUCH_IDENTITIES: &str = "
     FROM (SELECT value ->> 0 AS id, value ->> 1 AS dirty FROM json_each(?1)) AS j
     WHERE identity.id = j.id";
 
-pub(super) type OperationUpdate = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String);
+pub(super) type OperationUpdate = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String, bool);
 pub(super) type AccountUpdate = (
     i64,
     i64,

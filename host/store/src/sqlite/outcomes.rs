@@ -192,6 +192,7 @@ fn operation_update(attempt: &Attempt, decision: &Decision, message: &str, at: T
         unknown,
         ended,
         message.to_owned(),
+        settle || matches!(decision, Decision::Retry { counts: false, .. }),
     )
 }
 
