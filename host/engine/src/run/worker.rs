@@ -16,6 +16,10 @@ use usher_store::{ClaimedOperation, Decision, Outcome};
 use super::settle;
 use crate::ports::{Clock, Point, Probes, Randomness};
 
+/// How long `find` having seen nothing lets a first write go ahead, in milliseconds (a minute): longer than the usual rest of a target, too
+/// short for somebody else to take the name in most cases.
+const ABSENCE_FRESH_MS: i64 = 60_000;
+
 /// A target as its workers see it.
 pub(super) struct Link {
     pub(super) connector: Arc<dyn Connector>,
@@ -110,7 +114,7 @@ impl Link {
 
     async fn first(&self, operation: &ClaimedOperation) -> Result<Learned, Ended> {
         if let Work::Create { .. } = operation.work
-            && operation.absence_seen_at.is_none()
+            && !self.saw_absence_lately(operation)
             && matches!(self.creation, Creation::UniqueKey(_) | Creation::ClientId(_))
         {
             let found = settle::find(self, operation)
@@ -128,6 +132,14 @@ impl Link {
             ));
         }
         self.write(operation, &operation.observed).await
+    }
+
+    /// A creation that a rest of its target put off need not look again at once: two calls in a row may be more than the target bears.
+    fn saw_absence_lately(&self, operation: &ClaimedOperation) -> bool {
+        let fresh = SignedDuration::from_millis(ABSENCE_FRESH_MS);
+        operation
+            .absence_seen_at
+            .is_some_and(|seen| self.clock.now().duration_since(seen) <= fresh)
     }
 
     /// The write itself (or the read that was planned).
