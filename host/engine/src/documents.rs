@@ -41,7 +41,8 @@ pub(crate) struct Active {
 }
 
 impl Engine {
-    /// Checks a policy: its own mistakes, and those against the active targets document if there is one. Activates nothing.
+    /// Checks a policy: its own mistakes, and those against the active targets document and the account schemas of its targets, if there
+    /// is one. Activates nothing.
     ///
     /// # Errors
     /// Every mistake found, or the store fails.
@@ -52,6 +53,14 @@ impl Engine {
         if active.version > 0
             && let Err(more) = policy::check_against(&policy, file, &active.targets)
         {
+            errors.extend(more.0);
+        }
+        let schemas = active
+            .facts
+            .iter()
+            .map(|(name, facts)| (name.clone(), facts.schema.clone()))
+            .collect();
+        if let Err(more) = policy::check_schemas(&policy, file, &schemas) {
             errors.extend(more.0);
         }
         if errors.is_empty() {
@@ -86,11 +95,22 @@ impl Engine {
         text: &str,
     ) -> Result<BTreeMap<TargetName, ResolvedTarget>, EngineError> {
         let targets = targets::parse(file, text)?;
-        if let Some(active) = self.policy_if_any().await? {
-            let named = format!("active policy, version {}", active.version);
-            policy::check_against(&active.policy, &named, &targets)?;
-        }
-        self.resolve(&targets).await
+        let Some(active) = self.policy_if_any().await? else {
+            return self.resolve(&targets).await;
+        };
+        let named = format!("active policy, version {}", active.version);
+        policy::check_against(&active.policy, &named, &targets)?;
+        let resolved = self.resolve(&targets).await?;
+        let schema = |(name, target): (&TargetName, &ResolvedTarget)| {
+            let schema = AccountSchema::parse(&target.account_schema).ok()?;
+            Some((name.clone(), schema))
+        };
+        policy::check_schemas(
+            &active.policy,
+            &named,
+            &resolved.iter().filter_map(schema).collect(),
+        )?;
+        Ok(resolved)
     }
 
     /// Makes a targets document the active one: loads every target's connector, which describes itself under the target's settings.
@@ -141,7 +161,9 @@ impl Engine {
     /// The active policy.
     pub(crate) async fn policy(&self) -> Result<Arc<ActivePolicy>, EngineError> {
         self.policy_if_any().await?.ok_or_else(|| {
-            EngineError::NotActive("no policy is active: activate a policy document first".to_owned())
+            EngineError::NotActive(
+                "no policy is active: activate one with `usher policy activate FILE`".to_owned(),
+            )
         })
     }
 

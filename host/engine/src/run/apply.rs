@@ -83,6 +83,7 @@ impl Engine {
         }
         report.totals = coordinator.tally.totals();
         report.troubles = std::mem::take(&mut coordinator.tally.troubles);
+        report.retries = coordinator.tally.retries();
         report.paused = std::mem::take(&mut coordinator.tally.paused)
             .into_values()
             .collect();

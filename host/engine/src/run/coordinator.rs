@@ -267,12 +267,18 @@ impl<'a> Coordinator<'a> {
                 target.recording += 1;
                 self.absent.push(*operation);
             }
-            Returned::Finished(finished) => {
-                let pause = finished
-                    .pause_until
-                    .map(|until| (until, finished.outcome.message.clone()));
+            Returned::Finished(mut finished) => {
+                let now = self.ports.clock.now();
+                let pause_until = finished.pause_until.map(|asked| target.slow_down(now, asked));
+                match &mut finished.outcome.decision {
+                    Decision::Done | Decision::Settled => target.succeeded(now),
+                    // It cannot go on before the rest is over.
+                    Decision::Retry { at, .. } => *at = (*at).max(pause_until.unwrap_or(*at)),
+                    Decision::Held { .. } | Decision::Failed => {}
+                }
+                let reason = finished.outcome.message.clone();
                 self.finished.push(*finished);
-                if let Some((until, reason)) = pause {
+                if let Some(until) = pause_until {
                     self.pause(name, until, &reason);
                 }
             }
@@ -326,7 +332,7 @@ impl<'a> Coordinator<'a> {
                 });
             }
             Loading::Ready(link) => {
-                while target.busy < target.concurrency
+                while target.busy < target.allowed
                     && let Some((operation, absence_recorded)) = target.waiting.pop_front()
                 {
                     target.busy += 1;
@@ -381,6 +387,7 @@ impl<'a> Coordinator<'a> {
                 operation,
                 outcome,
                 pause_until: None,
+                put_back: true,
             });
         }
     }

@@ -10,7 +10,7 @@ mod target;
 mod worker;
 
 pub use report::{
-    ApplyReport, ApplyRequest, ApplyTotal, Left, PausedTarget, Recovered, TROUBLES_LISTED_MAX, Trouble,
-    TroubleState,
+    ApplyReport, ApplyRequest, ApplyTotal, Left, PausedTarget, RETRY_REASONS_LISTED_MAX, Recovered,
+    RetryReason, TROUBLES_LISTED_MAX, Trouble, TroubleState,
 };
 pub use stop::{Stop, Stopper};

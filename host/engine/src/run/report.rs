@@ -12,6 +12,9 @@ use crate::plan::{PlanProblem, SavedPlan};
 /// Most held or failed operations listed in a report; all are counted.
 pub const TROUBLES_LISTED_MAX: usize = 200;
 
+/// Most reasons of retries listed in a report: about a screen.
+pub const RETRY_REASONS_LISTED_MAX: usize = 20;
+
 /// What to apply.
 #[derive(Clone, Debug)]
 pub struct ApplyRequest {
@@ -50,6 +53,8 @@ pub struct ApplyReport {
     pub totals: Vec<ApplyTotal>,
     /// Operations held or failed in this run; at most [`TROUBLES_LISTED_MAX`].
     pub troubles: Vec<Trouble>,
+    /// Why attempts will be made again; at most [`RETRY_REASONS_LISTED_MAX`], those of most operations first.
+    pub retries: Vec<RetryReason>,
     /// Targets that were paused in this run.
     pub paused: Vec<PausedTarget>,
     /// Operations still open, by target.
@@ -113,6 +118,18 @@ pub enum TroubleState {
     Held,
     /// Given up.
     Failed,
+}
+
+/// Why operations at a target are tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RetryReason {
+    /// Which target.
+    pub target: TargetName,
+    /// What their latest attempts said.
+    pub message: String,
+    /// Of how many operations it was the latest word when the run ended.
+    pub operations: u64,
 }
 
 /// A target that was paused.

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use usher_lifecycle::name::TargetName;
 use usher_store::Decision;
 
-use super::report::{ApplyTotal, PausedTarget, TROUBLES_LISTED_MAX, Trouble, TroubleState};
+use super::report::{
+    ApplyTotal, PausedTarget, RETRY_REASONS_LISTED_MAX, RetryReason, TROUBLES_LISTED_MAX, Trouble,
+    TroubleState,
+};
 use super::worker::Finished;
 
 /// Counts, for the report and for progress.
@@ -15,6 +18,8 @@ pub(super) struct Tally {
     totals: BTreeMap<(TargetName, &'static str), ApplyTotal>,
     pub(super) troubles: Vec<Trouble>,
     pub(super) paused: BTreeMap<TargetName, PausedTarget>,
+    /// By operation: the target and what its latest attempt said, while it is to be tried again.
+    retries: BTreeMap<i64, (TargetName, String)>,
     /// Operations at an end.
     pub(super) ended: u64,
 }
@@ -47,6 +52,7 @@ impl Tally {
             }
             Decision::Retry { .. } => {
                 total.retrying += 1;
+                self.retry(finished);
                 return;
             }
             Decision::Held { .. } => {
@@ -59,6 +65,7 @@ impl Tally {
             }
         };
         self.ended += 1;
+        self.retries.remove(&operation.number);
         if let Some(state) = trouble
             && self.troubles.len() < TROUBLES_LISTED_MAX
         {
@@ -70,6 +77,37 @@ impl Tally {
                 message: finished.outcome.message.clone(),
             });
         }
+    }
+
+    fn retry(&mut self, finished: &Finished) {
+        // What was put back unstarted says nothing of its own: its earlier reason, if any, stays.
+        if finished.put_back {
+            return;
+        }
+        let why = (
+            finished.operation.slot.target.clone(),
+            finished.outcome.message.clone(),
+        );
+        self.retries.insert(finished.operation.number, why);
+    }
+
+    /// Why operations are tried again: the reasons of most operations first.
+    pub(super) fn retries(&mut self) -> Vec<RetryReason> {
+        let mut counts: BTreeMap<(TargetName, String), u64> = BTreeMap::new();
+        for why in std::mem::take(&mut self.retries).into_values() {
+            *counts.entry(why).or_default() += 1;
+        }
+        let mut reasons: Vec<RetryReason> = counts
+            .into_iter()
+            .map(|((target, message), operations)| RetryReason {
+                target,
+                message,
+                operations,
+            })
+            .collect();
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.operations));
+        reasons.truncate(RETRY_REASONS_LISTED_MAX);
+        reasons
     }
 
     /// Notes that a target was paused; the longest pause counts.

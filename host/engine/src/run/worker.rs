@@ -45,6 +45,8 @@ pub(super) struct Finished {
     pub(super) outcome: Outcome,
     /// The whole target must rest until then.
     pub(super) pause_until: Option<Timestamp>,
+    /// Given back before it started.
+    pub(super) put_back: bool,
 }
 
 /// What was learned in an attempt.
@@ -109,6 +111,7 @@ impl Link {
             operation,
             outcome,
             pause_until,
+            put_back: false,
         }))
     }
 

@@ -43,6 +43,16 @@ pub struct SimCall {
     pub intent: String,
 }
 
+/// How often a target is called.
+#[derive(Debug, Default)]
+struct Rate {
+    /// Calls it answers in a second, if there is a limit; those beyond are refused.
+    per_second: Option<u32>,
+    second: i64,
+    answered: u32,
+    calls: u64,
+}
+
 /// A simulated target. Accounts are unique by `username`.
 pub struct SimTarget {
     clock: Arc<SimClock>,
@@ -52,6 +62,7 @@ pub struct SimTarget {
     normalizes: bool,
     accounts: Mutex<BTreeMap<String, SimAccount>>,
     journal: Mutex<Vec<SimCall>>,
+    rate: Mutex<Rate>,
     /// What goes wrong.
     pub faults: Faults,
 }
@@ -82,6 +93,7 @@ impl SimTarget {
             normalizes,
             accounts: Mutex::default(),
             journal: Mutex::default(),
+            rate: Mutex::default(),
             faults: Faults::default(),
         }
     }
@@ -89,6 +101,30 @@ impl SimTarget {
     /// All accounts by id.
     pub fn accounts(&self) -> BTreeMap<String, SimAccount> {
         lock(&self.accounts).clone()
+    }
+
+    /// From now on it answers so many calls in a second; those beyond are refused without a word about when to come again.
+    pub fn limit_rate(&self, calls_per_second: u32) {
+        lock(&self.rate).per_second = Some(calls_per_second);
+    }
+
+    /// How often it was called, refused calls included.
+    pub fn calls(&self) -> u64 {
+        lock(&self.rate).calls
+    }
+
+    fn called(&self) -> Result<(), CallError> {
+        let second = self.clock.now().as_second();
+        let mut rate = lock(&self.rate);
+        rate.calls += 1;
+        if rate.second != second {
+            (rate.second, rate.answered) = (second, 0);
+        }
+        if rate.per_second.is_some_and(|most| rate.answered >= most) {
+            return Err(CallError::harmless(ErrorKind::RateLimited, "too many calls"));
+        }
+        rate.answered += 1;
+        Ok(())
     }
 
     /// Every write that took effect, in order.
@@ -129,9 +165,10 @@ impl SimTarget {
             account_schema: json!({ "type": "object", "properties": {
                 "username": { "type": "string" },
                 "mail": { "type": "string" },
+                "name": { "type": "string" },
                 "projects": { "type": "array" },
                 "pin": { "type": "string", "x-usher-secret": true },
-            }}),
+            }, "required": ["username"] }),
         }
     }
 
@@ -139,6 +176,7 @@ impl SimTarget {
     async fn write<T>(&self, deed: impl FnOnce() -> Result<T, CallError> + Send) -> Result<T, CallError> {
         // Others get their turn, as they would while a request is on its way.
         tokio::task::yield_now().await;
+        self.called()?;
         match self.faults.of_write() {
             None => deed(),
             Some(Fault::Error(error)) => Err(error),
@@ -163,6 +201,7 @@ impl SimTarget {
 
     async fn read<T>(&self, deed: impl FnOnce() -> T + Send) -> Result<T, CallError> {
         tokio::task::yield_now().await;
+        self.called()?;
         match self.faults.of_read() {
             None => Ok(deed()),
             Some(error) => Err(error),

@@ -252,6 +252,36 @@ async fn a_target_that_observes_is_planned_and_never_touched() {
 }
 
 #[tokio::test]
+async fn why_tells_what_happened_to_the_person_and_to_this_account_only() {
+    let world = World::new(7).await;
+    let engine = world.engine().await;
+    import(&engine, "1,Ana,Novak,permanent,2026-01-01,,,,\n").await;
+    apply(&engine, 0).await;
+    for target in ["app", "directory"] {
+        let slot = usher_lifecycle::account::AccountSlot {
+            target: name(target),
+            kind: Name::primary(),
+        };
+        let view = engine.why("1", &slot).await.unwrap();
+        let accounts: Vec<_> = view
+            .timeline
+            .iter()
+            .filter_map(|entry| entry.detail.get("account"))
+            .collect();
+        assert!(
+            !accounts.is_empty() && accounts.iter().all(|account| *account == target),
+            "{accounts:?}"
+        );
+        let event = |name: &str| view.timeline.iter().any(|entry| entry.event == name);
+        assert!(
+            event("operation.done") && event("identity.state-changed"),
+            "{:?}",
+            view.timeline
+        );
+    }
+}
+
+#[tokio::test]
 async fn views_answer_why_and_why_not() {
     let world = World::new(7).await;
     let engine = world.engine().await;

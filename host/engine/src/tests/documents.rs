@@ -39,6 +39,35 @@ async fn a_policy_must_fit_the_targets_and_the_other_way_round() {
 }
 
 #[tokio::test]
+async fn mappings_must_fit_what_the_targets_say_of_their_accounts() {
+    let world = World::new(4).await;
+    let engine = world.engine().await;
+    let wrong = POLICY
+        .replace("name = \"has(", "nmae = \"has(")
+        .replace("[mappings.directory]\nusername", "[mappings.directory]\nprojects");
+    let error = engine.check_policy("policy.toml", &wrong).await.unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    policy.toml:47:8: mappings.app.nmae: accounts of target `app` have no attribute `nmae`; did you mean `name`?
+    policy.toml:50:11: mappings.directory: every account of target `directory` must have `username`, but the mapping does not give it
+    ");
+
+    let world = World::bare(5);
+    let engine = world.engine().await;
+    engine
+        .activate_policy("policy.toml", &wrong, person())
+        .await
+        .unwrap();
+    let error = engine
+        .activate_targets("targets.toml", TARGETS, person())
+        .await
+        .unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    active policy, version 1:47:8: mappings.app.nmae: accounts of target `app` have no attribute `nmae`; did you mean `name`?
+    active policy, version 1:50:11: mappings.directory: every account of target `directory` must have `username`, but the mapping does not give it
+    ");
+}
+
+#[tokio::test]
 async fn every_target_that_cannot_be_resolved_is_named() {
     let world = World::bare(3);
     let engine = world.engine().await;

@@ -60,6 +60,50 @@ async fn retry_after_is_obeyed_by_all_workers() {
     assert!(crate::ports::Clock::now(&*world.clock) >= later_by(start, 60));
 }
 
+#[tokio::test]
+async fn a_target_that_bears_few_calls_is_not_hammered() {
+    let world = World::new(10).await;
+    let engine = world.engine().await;
+    let wide = TARGETS.replacen(
+        "apply = \"auto\"",
+        "apply = \"auto\"\nlimits = { concurrency = 20 }",
+        1,
+    );
+    engine
+        .activate_targets("targets.toml", &wide, person())
+        .await
+        .unwrap();
+    world.app.limit_rate(2);
+    let rows: String = (0..20).map(|n| format!("{n},P{n},,permanent,,,,,\n")).collect();
+    import(&engine, &rows).await;
+    let report = apply(&engine, 60 * 60 * 1_000).await;
+    assert!(report.left.is_empty() && report.troubles.is_empty(), "{report:?}");
+    // Looking, creating and granting: 60 calls. At full width each pair of them cost 18 that are refused.
+    let calls = world.app.calls();
+    assert!((60..=200).contains(&calls), "{calls} calls");
+}
+
+#[tokio::test]
+async fn the_report_says_why_operations_are_tried_again_until_they_are_done() {
+    let world = World::new(9).await;
+    let engine = world.engine().await;
+    import(&engine, TWO).await;
+    world.app.faults.ask(error(ErrorKind::Unavailable, Some(60_000)));
+    world.app.faults.ask(error(ErrorKind::Unavailable, Some(60_000)));
+    let report = apply(&engine, 0).await;
+    insta::assert_json_snapshot!(report.retries, @r#"
+    [
+      {
+        "target": "app",
+        "message": "unavailable: simulated",
+        "operations": 2
+      }
+    ]
+    "#);
+    let later = apply(&engine, 120_000).await;
+    assert!(later.retries.is_empty(), "{:?}", later.retries);
+}
+
 fn later_by(at: Timestamp, seconds: i64) -> Timestamp {
     at.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap()
 }

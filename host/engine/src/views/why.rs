@@ -43,14 +43,11 @@ impl Engine {
             .links()
             .to_vec();
         chain.push(conclusion(slot, desired, account.is_some()));
+        let written = slot.to_string();
+        // What is about an account names it; what names none is about the person.
         let about_slot = |payload: &Value| {
-            let said = |name: &str, wanted: &str| {
-                payload
-                    .get(name)
-                    .and_then(Value::as_str)
-                    .is_none_or(|is| is == wanted)
-            };
-            said("target", slot.target.as_str()) && said("kind", slot.kind.as_str())
+            let account = payload.get("account").and_then(Value::as_str);
+            account.is_none_or(|account| account == written)
         };
         Ok(WhyView {
             identity: thought.row.id,

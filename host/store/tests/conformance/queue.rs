@@ -329,11 +329,7 @@ pub(crate) async fn absence_expires_with_its_attempt(backend: &impl Backend) {
         }
         let next = claim(&store, "app", 1, 10).await;
         assert_eq!(next[0].id, claimed[0].id);
-        assert_eq!(
-            next[0].absence_seen_at,
-            kept.then(|| at(2)),
-            "{ending:?}"
-        );
+        assert_eq!(next[0].absence_seen_at, kept.then(|| at(2)), "{ending:?}");
         record(&store, &[outcome(&next[0], Decision::Settled)], 11).await;
     }
 }
