@@ -120,7 +120,12 @@ impl Scanning<'_> {
                     self.tell(offset, key.clone(), wrong, None);
                 }
                 match key {
-                    Some(key) if whole || self.known.contains_key(&key) => (key, Fate::Aside),
+                    Some(key) if whole => (key, Fate::Aside),
+                    Some(key) if self.known.contains_key(&key) => {
+                        // A quote that is never closed swallows the rows after it: whose they were cannot be told.
+                        self.scan.unattributed += 1;
+                        (key, Fate::Aside)
+                    }
                     // No key, or what stands in the key's place may be another field.
                     _ => {
                         self.scan.unattributed += 1;
