@@ -71,7 +71,7 @@ const FILES: [(&str, i32, &[&str]); 18] = [
         "a-tenth-of-the-people",
         BAD_INPUT,
         &[
-            "2 people where 20 are present",
+            "18 of the 20 people present are not in the file",
             "shrink-max-percent",
             "--override-guards",
         ],
