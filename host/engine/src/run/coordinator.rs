@@ -370,26 +370,11 @@ impl<'a> Coordinator<'a> {
             .paused_until
             .filter(|until| *until != Timestamp::MAX)
             .unwrap_or(now);
-        for (operation, _) in target.waiting.drain(..) {
-            let outcome = Outcome {
-                number: operation.number,
-                attempt: operation.attempt,
-                decision: Decision::Retry {
-                    at,
-                    settle: operation.settle,
-                    counts: false,
-                },
-                observed: None,
-                dirty: false,
-                message: "put back: the target rests".to_owned(),
-            };
-            self.finished.push(Finished {
-                operation,
-                outcome,
-                pause_until: None,
-                put_back: true,
-            });
-        }
+        let back = target
+            .waiting
+            .drain(..)
+            .map(|(operation, _)| Finished::put_back(operation, at));
+        self.finished.extend(back);
     }
 
     /// The next moment at which something put off in this run may go on.

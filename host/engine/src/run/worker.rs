@@ -49,6 +49,30 @@ pub(super) struct Finished {
     pub(super) put_back: bool,
 }
 
+impl Finished {
+    /// Claimed and given back before it started: ready again at that moment, as it was.
+    pub(super) fn put_back(operation: ClaimedOperation, at: Timestamp) -> Self {
+        let outcome = Outcome {
+            number: operation.number,
+            attempt: operation.attempt,
+            decision: Decision::Retry {
+                at,
+                settle: operation.settle,
+                counts: false,
+            },
+            observed: None,
+            dirty: false,
+            message: "put back: the target rests".to_owned(),
+        };
+        Self {
+            operation,
+            outcome,
+            pause_until: None,
+            put_back: true,
+        }
+    }
+}
+
 /// What was learned in an attempt.
 pub(super) struct Learned {
     pub(super) decision: Decision,
