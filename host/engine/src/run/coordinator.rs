@@ -269,7 +269,11 @@ impl<'a> Coordinator<'a> {
             }
             Returned::Finished(mut finished) => {
                 let now = self.ports.clock.now();
-                let pause_until = finished.pause_until.map(|asked| target.slow_down(now, asked));
+                let asked = match finished.pause_until {
+                    None if finished.unreachable => target.unreachable(now),
+                    asked => asked,
+                };
+                let pause_until = asked.map(|asked| target.slow_down(now, asked));
                 match &mut finished.outcome.decision {
                     Decision::Done | Decision::Settled => target.succeeded(now),
                     // It cannot go on before the rest is over.

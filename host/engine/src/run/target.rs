@@ -14,6 +14,10 @@ use super::worker::{Link, later};
 /// commits are few (fewer ahead was markedly slower when measured), few enough that a crash leaves little to read back.
 const CLAIMED_AHEAD: u32 = 248;
 
+/// Calls in a row that find a target unreachable before it rests: fewer could be the bad luck of a few calls, more would try a dead
+/// target once for each operation in its queue.
+const UNREACHABLE_MAX: u32 = 8;
+
 /// Whether the connector is there.
 pub(super) enum Loading {
     /// Nobody needed it yet.
@@ -32,6 +36,8 @@ pub(super) struct TargetRun {
     pub(super) allowed: u32,
     /// Rests in a row without a success in between.
     rests_in_a_row: u32,
+    /// Calls in a row that could not reach it, without a success in between.
+    unreachable_in_a_row: u32,
     pub(super) creation: Creation,
     pub(super) loading: Loading,
     /// Claimed, waiting for a worker. The flag: the absence of the account is on record.
@@ -52,6 +58,7 @@ impl TargetRun {
             concurrency: concurrency.max(1),
             allowed: concurrency.max(1),
             rests_in_a_row: 0,
+            unreachable_in_a_row: 0,
             creation,
             loading: Loading::NotAsked,
             waiting: VecDeque::new(),
@@ -80,10 +87,17 @@ impl TargetRun {
     /// An operation came to its end: the target bears one more at once. What ends during a rest began before it and says nothing of
     /// the time after.
     pub(super) fn succeeded(&mut self, now: Timestamp) {
+        self.unreachable_in_a_row = 0;
         if !self.rests(now) {
             self.allowed = (self.allowed + 1).min(self.concurrency);
             self.rests_in_a_row = 0;
         }
+    }
+
+    /// A call could not reach the target. After [`UNREACHABLE_MAX`] of them it must rest: until then, and longer each time.
+    pub(super) fn unreachable(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.unreachable_in_a_row = self.unreachable_in_a_row.saturating_add(1);
+        (self.unreachable_in_a_row >= UNREACHABLE_MAX).then(|| later(now, BACK_OFF_BASE_MS))
     }
 
     /// A call came back with the wish that the target rests until then: slows down. Returns until when it must rest, never earlier

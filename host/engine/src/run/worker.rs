@@ -45,6 +45,8 @@ pub(super) struct Finished {
     pub(super) outcome: Outcome,
     /// The whole target must rest until then.
     pub(super) pause_until: Option<Timestamp>,
+    /// The target could not be reached, or gave no answer in time.
+    pub(super) unreachable: bool,
     /// Given back before it started.
     pub(super) put_back: bool,
 }
@@ -68,6 +70,7 @@ impl Finished {
             operation,
             outcome,
             pause_until: None,
+            unreachable: false,
             put_back: true,
         }
     }
@@ -116,6 +119,10 @@ impl Link {
             (false, true) => settle::settle(self, &operation).await,
             (false, false) => self.first(&operation).await,
         };
+        let unreachable = matches!(
+            &result,
+            Err(Ended::Failed { error, .. }) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Timeout)
+        );
         let (learned, pause_until) = match result {
             Ok(learned) => (learned, None),
             Err(Ended::Absent) => return Returned::Absent(Box::new(operation)),
@@ -135,6 +142,7 @@ impl Link {
             operation,
             outcome,
             pause_until,
+            unreachable,
             put_back: false,
         }))
     }

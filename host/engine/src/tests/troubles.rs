@@ -84,6 +84,23 @@ async fn a_target_that_bears_few_calls_is_not_hammered() {
 }
 
 #[tokio::test]
+async fn a_dead_target_is_not_tried_once_for_each_operation() {
+    let world = World::new(10).await;
+    let engine = world.engine().await;
+    for _ in 0..1_000 {
+        world.app.faults.ask(error(ErrorKind::Unavailable, None));
+    }
+    let rows: String = (0..200).map(|n| format!("{n},P{n},,permanent,,,,,\n")).collect();
+    import(&engine, &rows).await;
+    let report = apply(&engine, 60 * 1_000).await;
+    assert!(!report.left.is_empty(), "{report:?}");
+    // At most 200 looks before a creation, which are answered; then eight creations until it rests, those that were under way, and a few
+    // probes in the minute it is waited for. Each operation tried once would already be 400.
+    let calls = world.app.calls();
+    assert!((8..=260).contains(&calls), "{calls} calls");
+}
+
+#[tokio::test]
 async fn the_report_says_why_operations_are_tried_again_until_they_are_done() {
     let world = World::new(9).await;
     let engine = world.engine().await;
