@@ -42,11 +42,9 @@ when = "identity.contract in ['permanent', 'temporary']"
             r#"
 [mappings.{target}]
 userName = "identity.employeeId"
-givenName = "identity.givenName"
-familyName = "identity.familyName"
+displayName = "identity.givenName + ' ' + identity.familyName"
 email = "identity.email"
 department = "identity.department"
-title = "identity.title"
 "#
         );
     }
