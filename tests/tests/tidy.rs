@@ -31,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "usher-engine",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["usher-test-postgres"]),
     ("usher-sdk", &[]),
     ("usher-connector-directory", &["usher-sdk"]),
     ("usher-connector-sql", &["usher-sdk"]),
@@ -154,7 +154,8 @@ fn imports_run_one_way() {
             );
         }
         for dependency in dependencies(package, true).intersection(&own) {
-            let is_support = ["usher-tests", "usher-sdk"].contains(dependency) || *dependency == name;
+            let is_support = ["usher-tests", "usher-test-postgres", "usher-sdk"].contains(dependency)
+                || *dependency == name;
             assert!(
                 allowed.contains(dependency) || is_support,
                 "the tests of {name} must not import {dependency}"

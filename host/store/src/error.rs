@@ -15,6 +15,15 @@ pub enum StoreError {
     /// The database is of another version than this program. Use the right program.
     #[error("{0}")]
     Version(String),
+    /// This writer's lease was over and others took its work. Rejoin, and begin anew: nothing of this commit was recorded.
+    #[error("{0}")]
+    Fenced(String),
+    /// The store is frozen: nothing may run. A person must look and thaw it.
+    #[error("{0}")]
+    Frozen(String),
+    /// The key does not open the store, or none was given. Give the right one.
+    #[error("{0}")]
+    Key(String),
     /// A row makes no sense. Restore, or ask for help; nothing was changed.
     #[error("corrupt row: table {table}, column {column}, row {row}: {reason}")]
     Corrupt {
@@ -27,6 +36,9 @@ pub enum StoreError {
         /// What is wrong with the value.
         reason: String,
     },
+    /// Another writer changed the same rows at the same moment. Try again at once.
+    #[error("{0}")]
+    Contended(String),
     /// The database refused or cannot be reached. Try again later.
     #[error("{doing}: {message}")]
     Unavailable {

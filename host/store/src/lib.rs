@@ -1,8 +1,11 @@
-//! What Usher remembers, as traits by need, and SQLite behind them. All of Usher's own SQL lives here.
+//! What Usher remembers, as traits by need, with SQLite and PostgreSQL behind them. All of Usher's own SQL lives here.
+//!
+//! `sql` holds the one logic for both databases, `sqlite` and `postgres` what is only theirs: opening, schema, and who owns what
+//! (a folder lock there, leases here).
 //!
 //! Invariants:
 //! - Four kinds of write, each one transaction with its audit rows: facts, plan, claim, outcome. Grouping joins whole units.
-//! - An outcome is recorded only by the writer that claimed the attempt (fencing).
+//! - An outcome is recorded only by the writer that claimed the attempt, and only while that writer's lease is not taken (fencing).
 //! - A row that makes no sense is an error that names table, column and row; it is never guessed at.
 //!
 //! Never imports: connectors, the engine, wasmtime, axum.
@@ -11,30 +14,43 @@ mod audit;
 mod documents;
 mod error;
 mod facts;
+mod freeze;
 mod identities;
 mod operations;
 mod planning;
-mod sqlite;
+pub mod postgres;
+mod replicas;
+mod schema;
+mod sql;
+pub mod sqlite;
 
 pub use audit::{Audit, AuditRow};
 pub use documents::{Artifact, ArtifactInfo, Document, DocumentKind, Documents, NewDocument};
 pub use error::StoreError;
+pub use freeze::{Freeze, Freezing};
 pub use facts::{Change, FactsStore, IndexEntry, NewSnapshot, Snapshot, SnapshotState, StagedRecord};
 pub use identities::{Identities, IdentityRef, IdentityRow, OpenOperation, StoreVersions, StoredAccount};
 pub use operations::{
-    Claim, ClaimedOperation, Decision, OperationFilter, OperationRow, Operations, Outcome, TargetClaim,
+    Claim, ClaimedOperation, Decision, OperationFilter, OperationRow, Operations, Outcome, Recorded, Rest, TargetClaim,
     Totals,
 };
 pub use planning::{NewOperation, PlanCommit, Planned, Planning};
-pub use sqlite::SqliteStore;
+pub use replicas::{Duty, Membership, Replicas, Wakes};
+pub use sql::SqlStore;
 
 use jiff::Timestamp;
 use usher_lifecycle::cause::Actor;
 
-/// Everything a store does. SQLite implements it; PostgreSQL will.
-pub trait Store: Documents + FactsStore + Identities + Planning + Operations + Audit {}
+/// Everything a store does.
+pub trait Store:
+    Documents + FactsStore + Identities + Planning + Operations + Audit + Replicas + Freezing
+{
+}
 
-impl<T: Documents + FactsStore + Identities + Planning + Operations + Audit> Store for T {}
+impl<T> Store for T where
+    T: Documents + FactsStore + Identities + Planning + Operations + Audit + Replicas + Freezing
+{
+}
 
 /// Who changes something, and when. Goes into the audit rows of the transaction.
 #[derive(Clone, Debug)]

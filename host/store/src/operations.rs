@@ -17,6 +17,32 @@ use crate::{Context, IdentityRef, StoreError};
 pub struct Claim {
     /// Targets that may be claimed from.
     pub targets: Vec<TargetClaim>,
+    /// Targets that must rest from now on; recorded with the claim, before it.
+    pub rests: Vec<Rest>,
+}
+
+/// A target that must be left alone for a while, by every writer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rest {
+    /// Which.
+    pub target: TargetName,
+    /// Until when. A later moment on record stays.
+    pub until: Timestamp,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What one commit of outcomes and claims did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recorded {
+    /// What was claimed.
+    pub claimed: Vec<ClaimedOperation>,
+    /// Numbers of operations whose outcome or absence was refused: the attempt is not this writer's any more.
+    pub fenced: Vec<i64>,
+    /// Targets asked for that rest: nothing was claimed of them.
+    pub resting: Vec<Rest>,
+    /// Why nothing was claimed at all.
+    pub frozen: Option<String>,
 }
 
 /// How many operations of one target.
@@ -155,11 +181,12 @@ pub struct Totals {
 /// Operations.
 #[async_trait]
 pub trait Operations: Send + Sync {
-    /// Once at start: operations claimed by earlier writers become ready with `settle`. Returns how many.
+    /// Operations claimed by writers that are gone (closed, or their lease is over) become ready with `settle`; such a writer can record
+    /// nothing any more. Returns how many. At start, and from time to time where there are several writers.
     async fn recover(&self, context: &Context) -> Result<u64, StoreError>;
     /// One commit: records that `find` saw nothing for these (number, attempt); records outcomes; claims what is due by `context.at`,
     /// per target, by priority, then due time, then age, never two of one account. An outcome that is fenced off is
-    /// returned as its number in the second list and changes nothing. An outcome that links an account which another identity owns is
+    /// returned in `fenced` and changes nothing. An outcome that links an account which another identity owns is
     /// recorded as held, with a message that names the owner. Nothing to record and nothing to claim writes nothing.
     async fn record_and_claim(
         &self,
@@ -167,7 +194,9 @@ pub trait Operations: Send + Sync {
         outcomes: &[Outcome],
         claim: &Claim,
         context: &Context,
-    ) -> Result<(Vec<ClaimedOperation>, Vec<i64>), StoreError>;
+    ) -> Result<Recorded, StoreError>;
+    /// Targets that rest at `now`.
+    async fn resting(&self, now: Timestamp) -> Result<Vec<Rest>, StoreError>;
     /// The next moment at which a ready operation falls due, if any.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
     /// Lists operations.

@@ -42,6 +42,8 @@ pub struct Planned {
     pub next_change_at: Option<Timestamp>,
     /// Open operations overtaken by this plan (only such as have not started).
     pub superseded: Vec<OperationId>,
+    /// Some steps wait for an operation under way: its outcome makes the identity due again.
+    pub replan: bool,
     /// New operations, in order. The first of each account is ready unless an open operation stands before it.
     pub operations: Vec<NewOperation>,
 }

@@ -7,7 +7,7 @@ mod conformance;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use tempfile::TempDir;
-use usher_store::SqliteStore;
+use usher_store::{SqlStore, sqlite};
 
 use conformance::{Backend, context, histories, randomness};
 
@@ -20,15 +20,15 @@ impl Folder {
 }
 
 impl Backend for Folder {
-    type Store = SqliteStore;
+    type Store = SqlStore;
 
-    async fn open(&self, at: Timestamp) -> SqliteStore {
+    async fn open(&self, at: Timestamp) -> SqlStore {
         let context = usher_store::Context { at, ..context(0) };
         let folder = self.0.path();
-        if SqliteStore::exists(folder) {
-            SqliteStore::open(folder, randomness(), &context).await.unwrap()
+        if sqlite::exists(folder) {
+            sqlite::open(folder, randomness(), &context).await.unwrap()
         } else {
-            SqliteStore::create(folder, randomness(), &context).await.unwrap()
+            sqlite::create(folder, randomness(), &context).await.unwrap()
         }
     }
 }

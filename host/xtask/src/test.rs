@@ -7,11 +7,12 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use crate::cargo::{Workspace, is_installed, shown};
-use crate::{cargo, lint};
+use crate::{cargo, lint, setup};
 
 /// Lints, builds everything once, runs every test.
 pub(crate) fn test(workspace: &Workspace) -> anyhow::Result<()> {
     let start = Instant::now();
+    setup::postgres()?;
     lint::lint(workspace)?;
     workspace.build_guests()?;
     // Programs and tests in one command: end-to-end tests start the programs, and dependencies are built once, with the same

@@ -19,26 +19,26 @@ const LOCK_FILE: &str = "usher.lock";
 
 /// A data folder this process owns until it is dropped.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     /// The database file.
-    pub(super) database: PathBuf,
+    pub(crate) database: PathBuf,
     /// The lock lasts as long as the file is open.
     _lock: File,
 }
 
 /// The database file of a folder.
-pub(super) fn database(folder: &Path) -> PathBuf {
+pub(crate) fn database(folder: &Path) -> PathBuf {
     folder.join(DATABASE_FILE)
 }
 
 /// Whether a folder holds a database.
-pub(super) fn holds_database(folder: &Path) -> bool {
+pub(crate) fn holds_database(folder: &Path) -> bool {
     folder.join(DATABASE_FILE).is_file()
 }
 
 impl Folder {
     /// Makes the folder and an empty database file. An existing database is refused.
-    pub(super) fn create(folder: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn create(folder: &Path) -> Result<Self, StoreError> {
         let doing = "creating the data folder";
         DirBuilder::new()
             .recursive(true)
@@ -65,7 +65,7 @@ impl Folder {
     }
 
     /// Takes a folder that holds a database.
-    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
         if !holds_database(folder) {
             return Err(StoreError::NotFound(format!(
                 "there is no database in {}; create one with `usher init`",

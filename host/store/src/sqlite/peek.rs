@@ -6,47 +6,47 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
 
-use super::rows::{Cells, failed};
-use super::{BUSY_TIMEOUT, SqliteStore, folder};
+use super::{BUSY_TIMEOUT, folder};
 use crate::StoreError;
+use crate::sql::cells::{Cells, failed};
+use crate::sql::db::Row as AnyRow;
 
-impl SqliteStore {
-    /// The moment a rehearsal stands at (its newest commit); `None` in a folder that lives by the wall clock. Takes no lock and
-    /// changes nothing.
-    pub async fn rehearsal_moment(folder: &Path) -> Result<Option<Timestamp>, StoreError> {
-        let doing = "looking into the data folder";
-        let options = SqliteConnectOptions::new()
-            .filename(folder::database(folder))
-            .create_if_missing(false)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("query_only", "true")
-            .disable_statement_logging();
-        let mut connection = options.connect().await.map_err(failed(doing))?;
-        // A folder whose making was cut short has no tables yet: opening it finishes the work.
-        let made = sqlx::query("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'")
-            .fetch_one(&mut connection)
-            .await;
-        let mut moment = None;
-        if made
-            .and_then(|row| row.try_get::<i64, _>(0))
+/// The moment a rehearsal stands at (its newest commit); `None` in a folder that lives by the wall clock. Takes no lock and
+/// changes nothing.
+pub async fn rehearsal_moment(folder: &Path) -> Result<Option<Timestamp>, StoreError> {
+    let doing = "looking into the data folder";
+    let options = SqliteConnectOptions::new()
+        .filename(folder::database(folder))
+        .create_if_missing(false)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("query_only", "true")
+        .disable_statement_logging();
+    let mut connection = options.connect().await.map_err(failed(doing))?;
+    // A folder whose making was cut short has no tables yet: opening it finishes the work.
+    let made = sqlx::query("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'")
+        .fetch_one(&mut connection)
+        .await;
+    let mut moment = None;
+    if made
+        .and_then(|row| row.try_get::<i64, _>(0))
+        .map_err(failed(doing))?
+        == 1
+    {
+        let sql = r#"SELECT id AS "meta.id", rehearsal AS "meta.rehearsal", high_water_us AS "meta.high_water_us" FROM meta"#;
+        if let Some(row) = sqlx::query(sql)
+            .fetch_optional(&mut connection)
+            .await
             .map_err(failed(doing))?
-            == 1
         {
-            let sql = r#"SELECT id AS "meta.id", rehearsal AS "meta.rehearsal", high_water_us AS "meta.high_water_us" FROM meta"#;
-            if let Some(row) = sqlx::query(sql)
-                .fetch_optional(&mut connection)
-                .await
-                .map_err(failed(doing))?
-            {
-                let cells = Cells::new(&row, "meta.id")?;
-                if cells.flag("meta.rehearsal")? {
-                    moment = Some(cells.time("meta.high_water_us")?);
-                }
+            let row = AnyRow::Sqlite(row);
+            let cells = Cells::new(&row, "meta.id")?;
+            if cells.flag("meta.rehearsal")? {
+                moment = Some(cells.time("meta.high_water_us")?);
             }
         }
-        connection.close().await.map_err(failed(doing))?;
-        Ok(moment)
     }
+    connection.close().await.map_err(failed(doing))?;
+    Ok(moment)
 }
 
 #[cfg(test)]
@@ -74,14 +74,14 @@ mod tests {
             actor: Actor::Usher,
             at: "2031-03-02T08:00:00Z".parse().unwrap(),
         };
-        let store = SqliteStore::create(&folder, Arc::new(Zeros), &context)
+        let store = crate::sqlite::create(&folder, Arc::new(Zeros), &context)
             .await
             .unwrap();
-        assert_eq!(SqliteStore::rehearsal_moment(&folder).await.unwrap(), None);
+        assert_eq!(rehearsal_moment(&folder).await.unwrap(), None);
         store.set_rehearsal().await.unwrap();
         // Also while the store is open.
         assert_eq!(
-            SqliteStore::rehearsal_moment(&folder).await.unwrap(),
+            rehearsal_moment(&folder).await.unwrap(),
             Some(context.at)
         );
     }

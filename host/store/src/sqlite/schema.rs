@@ -1,33 +1,32 @@
-//! The schema and its numbered migrations. The number is kept in SQLite's `user_version`, in the same transaction.
+//! The schema on SQLite. The version is kept in `user_version`, in the same transaction.
 
 use sqlx::{Connection, Row, SqliteConnection};
 
-use super::rows::failed;
 use crate::StoreError;
+use crate::schema::{self, Migration};
+use crate::sql::cells::failed;
 
 /// Marks a file as Usher's in its header (`PRAGMA application_id`): "Ushr".
 const APPLICATION_ID: i64 = 0x5573_6872;
 
-/// All migrations, in order. Add at the end; a published one never changes.
-const MIGRATIONS: [&str; 2] = [
-    include_str!("../../migrations/sqlite/0001_first_light.sql"),
-    include_str!("../../migrations/sqlite/0002_staged_present.sql"),
-];
+fn migrations() -> Vec<Migration> {
+    schema::migrations([
+        include_str!("../../migrations/sqlite/0001_first_light.sql"),
+        include_str!("../../migrations/sqlite/0002_staged_present.sql"),
+        include_str!("../../migrations/sqlite/0003_two_stores.sql"),
+    ])
+}
 
-/// The version of the schema this program works with.
-const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
-
-/// Brings the schema up to date. A database of a newer program, or of another one, is refused untouched.
+/// Brings the schema up to date. A database of a program too new, or of another one, is refused untouched.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    migrate_with(connection, &migrations()).await
+}
+
+async fn migrate_with(connection: &mut SqliteConnection, migrations: &[Migration]) -> Result<(), StoreError> {
     let doing = "migrating the schema";
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let found = pragma(connection, "PRAGMA user_version").await?;
     let application = pragma(connection, "PRAGMA application_id").await?;
-    if found > SCHEMA_VERSION {
-        return Err(StoreError::Version(format!(
-            "the database has schema version {found}, this program knows versions up to {SCHEMA_VERSION}; use the program that \
-             wrote it, or a newer one"
-        )));
-    }
     let fresh = found == 0
         && application == 0
         && pragma(connection, "SELECT count(*) FROM sqlite_schema").await? == 0;
@@ -36,20 +35,28 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
             "the database was not made by Usher; name another data folder".to_owned(),
         ));
     }
-    for (number, migration) in (1_i64..).zip(MIGRATIONS) {
+    // The column came with version 3; what is older works with every later program.
+    let works_from = if found < 3 { found } else { pragma(connection, "SELECT works_from FROM meta").await? };
+    schema::check(found, works_from, known)?;
+    for (number, migration) in (1_i64..).zip(migrations) {
         if number <= found {
             continue;
         }
+        // Nobody else is at work: this process owns the folder.
         let mut transaction = connection
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(failed(doing))?;
-        sqlx::raw_sql(migration)
+        sqlx::raw_sql(migration.sql)
             .execute(&mut *transaction)
             .await
             .map_err(failed(doing))?;
-        // A pragma takes no parameters; both values are our own numbers.
-        let mark = format!("PRAGMA user_version = {number}; PRAGMA application_id = {APPLICATION_ID}");
+        // A pragma takes no parameters; all values are our own numbers.
+        let works_from = migration.works_from;
+        let mut mark = format!("PRAGMA user_version = {number}; PRAGMA application_id = {APPLICATION_ID};");
+        if number >= 3 {
+            mark.push_str(&format!("UPDATE meta SET works_from = {works_from}"));
+        }
         sqlx::raw_sql(sqlx::AssertSqlSafe(mark))
             .execute(&mut *transaction)
             .await
@@ -82,7 +89,7 @@ mod tests {
              INSERT INTO snapshot (id, public_id, source, origin, file_digest, rows, state, base, at_us)
              VALUES (1, zeroblob(16), 1, 'people.csv', zeroblob(32), 2, 1, 0, 0);
              INSERT INTO staged VALUES (1, 'a', 0, '{{}}', zeroblob(16)), (1, 'b', 2, NULL, NULL);",
-            MIGRATIONS[0]
+            migrations()[0].sql
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(first))
             .execute(&mut connection)
@@ -97,7 +104,7 @@ mod tests {
         assert_eq!(pragma(&mut connection, kept).await.unwrap(), 3);
         assert_eq!(
             pragma(&mut connection, "PRAGMA user_version").await.unwrap(),
-            SCHEMA_VERSION
+            schema::SCHEMA_VERSION
         );
     }
 }

@@ -13,13 +13,11 @@ use usher_lifecycle::name::Name;
 use usher_lifecycle::operation::{Priority, Work};
 use usher_lifecycle::state::IdentityState;
 
-use super::{
-    SqliteStore, absorb, attempts, claim, identities, operations, outcome_batch, outcomes, plan_queue,
-    planning,
-};
+use crate::SqlStore;
+use crate::sql::{absorb, attempts, claim, identities, operations, outcome_batch, outcomes, plan_queue, planning};
 use crate::{
     Audit, Change, Claim, Context, Decision, Documents, FactsStore, Identities, NewOperation, NewSnapshot,
-    Operations, Outcome, Planned, Planning, Randomness, StagedRecord, StoreError, TargetClaim,
+    Operations, Outcome, Planned, Planning, Randomness, Recorded, StagedRecord, StoreError, TargetClaim,
 };
 
 struct Counted(std::sync::atomic::AtomicU64);
@@ -52,21 +50,21 @@ fn later(seconds: i64) -> Context {
     }
 }
 
-async fn store() -> (TempDir, SqliteStore) {
+async fn store() -> (TempDir, SqlStore) {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::create(folder.path(), randomness(), &context())
+    let store = super::create(folder.path(), randomness(), &context())
         .await
         .unwrap();
     (folder, store)
 }
 
-async fn reopen(folder: &TempDir, seconds: i64) -> Result<SqliteStore, StoreError> {
+async fn reopen(folder: &TempDir, seconds: i64) -> Result<SqlStore, StoreError> {
     let randomness = Arc::new(Counted((1_000_000 + seconds.unsigned_abs()).into()));
-    SqliteStore::open(folder.path(), randomness, &later(seconds)).await
+    super::open(folder.path(), randomness, &later(seconds)).await
 }
 
 /// `n` people, each with a create for `app` planned.
-async fn people(store: &SqliteStore, n: usize) {
+async fn people(store: &SqlStore, n: usize) {
     let snapshot = NewSnapshot {
         source: "hr".parse().unwrap(),
         origin: "people.csv".to_owned(),
@@ -88,6 +86,7 @@ async fn people(store: &SqliteStore, n: usize) {
             state_cause: Cause::new("hr: in the file"),
             next_change_at: None,
             superseded: Vec::new(),
+            replan: false,
             operations: vec![create(store)],
         })
         .collect();
@@ -114,7 +113,7 @@ fn records(n: usize) -> Vec<StagedRecord> {
         .collect()
 }
 
-fn create(store: &SqliteStore) -> NewOperation {
+fn create(store: &SqlStore) -> NewOperation {
     NewOperation {
         id: OperationId::from_parts(context().at, &store.random()),
         slot: usher_lifecycle::account::AccountSlot {
@@ -139,7 +138,7 @@ fn from_app(limit: u32) -> Claim {
     }
 }
 
-async fn raw(store: &SqliteStore, sql: &str) {
+async fn raw(store: &SqlStore, sql: &str) {
     let mut writer = store.writer.lock().await;
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .execute(&mut writer.connection)
@@ -151,14 +150,14 @@ async fn raw(store: &SqliteStore, sql: &str) {
 async fn the_folder_is_private_and_owned_by_one_process() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("data");
-    let missing = SqliteStore::open(&path, randomness(), &context()).await;
+    let missing = super::open(&path, randomness(), &context()).await;
     assert!(
         matches!(&missing, Err(StoreError::NotFound(m)) if m.contains("usher init")),
         "{missing:?}"
     );
     assert!(!path.exists(), "looking makes nothing");
 
-    let store = SqliteStore::create(&path, randomness(), &context())
+    let store = super::create(&path, randomness(), &context())
         .await
         .unwrap();
     people(&store, 1).await;
@@ -170,8 +169,8 @@ async fn the_folder_is_private_and_owned_by_one_process() {
     }
     let pid = std::process::id().to_string();
     for second in [
-        SqliteStore::open(&path, randomness(), &context()).await,
-        SqliteStore::create(&path, randomness(), &context()).await,
+        super::open(&path, randomness(), &context()).await,
+        super::create(&path, randomness(), &context()).await,
     ] {
         assert!(
             matches!(&second, Err(StoreError::InUse(m)) if m.contains(&pid)),
@@ -179,12 +178,12 @@ async fn the_folder_is_private_and_owned_by_one_process() {
         );
     }
     store.close().await.unwrap();
-    let again = SqliteStore::create(&path, randomness(), &context()).await;
+    let again = super::create(&path, randomness(), &context()).await;
     assert!(
         matches!(&again, Err(StoreError::InUse(m)) if m.contains("already")),
         "{again:?}"
     );
-    SqliteStore::open(&path, randomness(), &context()).await.unwrap();
+    super::open(&path, randomness(), &context()).await.unwrap();
 }
 
 #[tokio::test]
@@ -404,7 +403,7 @@ async fn a_full_disk_leaves_nothing_half_written() {
     ] {
         let (_folder, store) = store().await;
         people(&store, 600).await;
-        let (claimed, _) = store
+        let Recorded { claimed, .. } = store
             .record_and_claim(&[], &[], &from_app(512), &later(1))
             .await
             .unwrap();
@@ -433,7 +432,7 @@ async fn a_full_disk_leaves_nothing_half_written() {
             before
         );
         raw(&store, mended).await;
-        let (_, fenced) = store
+        let Recorded { fenced, .. } = store
             .record_and_claim(&[], &outcomes, &from_app(512), &later(3))
             .await
             .unwrap();
@@ -482,7 +481,7 @@ async fn a_dropped_call_is_rolled_back_or_done() {
         .await;
         drop(call);
         if let Some(done) = ended {
-            seen += done.unwrap().0.len();
+            seen += done.unwrap().claimed.len();
         }
         store.audit_verify().await.unwrap();
     }
@@ -607,5 +606,5 @@ async fn hot_queries_use_their_indexes() {
 #[test]
 fn moments_are_kept_to_the_microsecond() {
     let exact: Timestamp = "2026-03-02T08:00:00.123456789Z".parse().unwrap();
-    assert_eq!(super::rows::micros(exact), 1_772_438_400_123_456);
+    assert_eq!(crate::sql::cells::micros(exact), 1_772_438_400_123_456);
 }

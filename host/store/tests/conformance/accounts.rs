@@ -6,8 +6,10 @@ use usher_lifecycle::operation::OperationState;
 use super::*;
 
 /// Everything a target told us comes back with the account and with the next claim of it.
-pub(crate) async fn an_observation_is_kept_whole(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn an_observation_is_kept_whole() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(
         &store,
         vec![create("app"), operation("app", Work::Read, Priority::Change, 0)],
@@ -53,8 +55,10 @@ pub(crate) async fn an_observation_is_kept_whole(backend: &impl Backend) {
 }
 
 /// Linking and removing are told in the timeline.
-pub(crate) async fn a_link_is_made_and_removed(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_link_is_made_and_removed() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(
         &store,
         vec![
@@ -101,8 +105,10 @@ pub(crate) async fn a_link_is_made_and_removed(backend: &impl Backend) {
 }
 
 /// Two identities, one account of the target: the second is held, its outcome is not lost, the first keeps its link.
-pub(crate) async fn an_account_has_one_owner(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn an_account_has_one_owner() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let rows = people(&store, 3).await;
     let plan: Vec<_> = rows
         .iter()
@@ -145,8 +151,10 @@ pub(crate) async fn an_account_has_one_owner(backend: &impl Backend) {
 }
 
 /// A link given up by one account can be taken by another.
-pub(crate) async fn a_link_given_up_is_free(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_link_given_up_is_free() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let rows = people(&store, 2).await;
     let delete = operation("app", Work::Delete, Priority::Deprovision, 0);
     let plan = [

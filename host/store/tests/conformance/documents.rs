@@ -13,8 +13,10 @@ fn policy(text: &str) -> NewDocument {
 }
 
 /// Versions count per kind; the same document again is no new version; all survives a reopening.
-pub(crate) async fn documents_have_versions(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn documents_have_versions() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     assert_eq!(store.document(DocumentKind::Policy).await.unwrap(), None);
     assert_eq!(store.activate(policy("a"), &context(1)).await.unwrap(), 1);
     assert_eq!(store.activate(policy("a"), &context(2)).await.unwrap(), 1);
@@ -26,7 +28,7 @@ pub(crate) async fn documents_have_versions(backend: &impl Backend) {
     };
     assert_eq!(store.activate(targets, &context(5)).await.unwrap(), 1);
     drop(store);
-    let store = backend.open(at(6)).await;
+    let store = database.open(at(6)).await;
     let active = store.document(DocumentKind::Policy).await.unwrap().unwrap();
     assert_eq!(
         (active.version, active.text.as_str(), active.activated_at),
@@ -52,8 +54,10 @@ pub(crate) async fn documents_have_versions(backend: &impl Backend) {
 }
 
 /// Components are kept by the digest of their bytes.
-pub(crate) async fn components_are_kept_by_digest(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn components_are_kept_by_digest() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let info = store
         .add_artifact("sql", "0.1.0", b"component", &context(1))
         .await

@@ -6,13 +6,15 @@ use usher_store::{SnapshotState, StoreError};
 use super::*;
 
 /// A crash while staging leaves nothing; the next import of the source throws it away.
-pub(crate) async fn a_crash_while_staging_leaves_nothing(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_crash_while_staging_leaves_nothing() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let lost = store.begin_snapshot(snapshot("hr"), &context(0)).await.unwrap();
     store.stage(lost, &[upsert("a", "x")]).await.unwrap();
     drop(store);
 
-    let store = backend.open(at(1)).await;
+    let store = database.open(at(1)).await;
     assert_eq!(store.absorb(100).await.unwrap(), 0);
     assert!(store.identities_page(None, 10).await.unwrap().is_empty());
     import(&store, "hr", &[upsert("b", "y")], 2).await;
@@ -37,20 +39,22 @@ pub(crate) async fn a_crash_while_staging_leaves_nothing(backend: &impl Backend)
 }
 
 /// What is accepted takes effect although the process ends before and while it is absorbed, and nothing is planned until then.
-pub(crate) async fn what_is_accepted_takes_effect_whatever_happens(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn what_is_accepted_takes_effect_whatever_happens() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let id = store.begin_snapshot(snapshot("hr"), &context(0)).await.unwrap();
     store
         .stage(id, &[upsert("a", "x"), upsert("b", "y")])
         .await
         .unwrap();
     drop(store);
-    let store = backend.open(at(1)).await;
+    let store = database.open(at(1)).await;
     store.stage(id, &[upsert("c", "z")]).await.unwrap();
     store.accept(id, &context(1)).await.unwrap();
     drop(store);
 
-    let store = backend.open(at(2)).await;
+    let store = database.open(at(2)).await;
     let versions = store.versions().await.unwrap();
     for refused in [
         store.due(at(2), versions, 10).await.err(),
@@ -62,7 +66,7 @@ pub(crate) async fn what_is_accepted_takes_effect_whatever_happens(backend: &imp
     assert_eq!(store.absorb(2).await.unwrap(), 1);
     drop(store);
 
-    let store = backend.open(at(3)).await;
+    let store = database.open(at(3)).await;
     assert!(matches!(
         store.due(at(3), versions, 10).await,
         Err(StoreError::Stale(_))
@@ -84,8 +88,10 @@ pub(crate) async fn what_is_accepted_takes_effect_whatever_happens(backend: &imp
 }
 
 /// Two imports of one source at the same time: the one that began first cannot be accepted any more.
-pub(crate) async fn an_overtaken_import_cannot_be_accepted(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn an_overtaken_import_cannot_be_accepted() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let first = store.begin_snapshot(snapshot("hr"), &context(0)).await.unwrap();
     store.stage(first, &[upsert("a", "old")]).await.unwrap();
     let second = store.begin_snapshot(snapshot("hr"), &context(1)).await.unwrap();
@@ -109,8 +115,10 @@ pub(crate) async fn an_overtaken_import_cannot_be_accepted(backend: &impl Backen
 }
 
 /// A refused import is remembered with its reason and changes nothing.
-pub(crate) async fn a_refused_import_changes_nothing(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_refused_import_changes_nothing() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let before = store.versions().await.unwrap();
     store
         .refuse(snapshot("hr"), "a tenth of yesterday's rows", &context(1))
@@ -126,8 +134,10 @@ pub(crate) async fn a_refused_import_changes_nothing(backend: &impl Backend) {
 }
 
 /// A key staged twice counts once, with its last change.
-pub(crate) async fn a_key_staged_twice_counts_once(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_key_staged_twice_counts_once() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let id = store.begin_snapshot(snapshot("hr"), &context(0)).await.unwrap();
     store
         .stage(id, &[upsert("a", "1"), upsert("a", "2"), upsert("b", "1")])
@@ -144,8 +154,10 @@ pub(crate) async fn a_key_staged_twice_counts_once(backend: &impl Backend) {
 }
 
 /// Facts grow a version and make the identity dirty exactly when they change; the timeline says what changed from what to what.
-pub(crate) async fn a_change_of_facts_is_versioned_and_told(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_change_of_facts_is_versioned_and_told() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let before = people(&store, 2).await.remove(0);
     let all = store.identities_page(None, 10).await.unwrap();
     commit(
@@ -180,8 +192,10 @@ pub(crate) async fn a_change_of_facts_is_versioned_and_told(backend: &impl Backe
 }
 
 /// Missing once is remembered; confirmed, it is a fact; back again, it is over.
-pub(crate) async fn absence_counts_when_confirmed_and_ends_when_the_record_is_back(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn absence_counts_when_confirmed_and_ends_when_the_record_is_back() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = people(&store, 1).await.remove(0);
     commit(&store, &[planned(&person, vec![])], 1).await;
 
@@ -239,8 +253,10 @@ pub(crate) async fn absence_counts_when_confirmed_and_ends_when_the_record_is_ba
 }
 
 /// Seen without being readable ends a row of absences and changes nothing else: not the attributes, and no absence already confirmed.
-pub(crate) async fn being_there_ends_a_row_of_absences(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn being_there_ends_a_row_of_absences() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = people(&store, 1).await.remove(0);
     import(&store, "hr", &[missing("p00", false)], 1).await;
     import(&store, "hr", &[present("p00"), present("never-known")], 2).await;
@@ -262,8 +278,10 @@ pub(crate) async fn being_there_ends_a_row_of_absences(backend: &impl Backend) {
 }
 
 /// An import that changes nothing leaves the version of the facts, and with it every plan, as it was.
-pub(crate) async fn an_import_without_changes_makes_no_plan_stale(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn an_import_without_changes_makes_no_plan_stale() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     people(&store, 1).await;
     let before = store.versions().await.unwrap();
     import(&store, "hr", &[], 1).await;
@@ -278,8 +296,10 @@ pub(crate) async fn an_import_without_changes_makes_no_plan_stale(backend: &impl
 }
 
 /// The same key in two sources is two people for now; asking for the key names both.
-pub(crate) async fn a_key_in_two_sources_is_two_people(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_key_in_two_sources_is_two_people() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     import(&store, "hr", &[upsert("a", "x")], 0).await;
     import(&store, "crm", &[upsert("a", "y")], 1).await;
     let both = store.identities_page(None, 10).await.unwrap();
@@ -299,8 +319,10 @@ pub(crate) async fn a_key_in_two_sources_is_two_people(backend: &impl Backend) {
 }
 
 /// Keys and values of any script and any control character come back as they went in.
-pub(crate) async fn any_text_survives(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn any_text_survives() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let odd = [
         "Zoë",
         "李",

@@ -1,15 +1,20 @@
-//! What every store must do, whatever database is behind it. Each function is one promise; a database's own test file calls
-//! them all with its backend.
+//! What every store must do, whatever database is behind it. Each test is one promise. A database's own test file includes them all and
+//! says by its `database()` where they are kept.
 
-pub(crate) mod accounts;
-pub(crate) mod documents;
+mod accounts;
+mod damage;
+mod database;
+mod documents;
 pub(crate) mod histories;
-pub(crate) mod imports;
-pub(crate) mod plans;
-pub(crate) mod queue;
+mod hostile;
+mod imports;
+mod plans;
+mod queue;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use database::Database;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -25,14 +30,6 @@ use usher_store::{
     IdentityRow, NewOperation, NewSnapshot, Operations, Outcome, PlanCommit, Planned, Planning, Randomness,
     StagedRecord, Store, TargetClaim,
 };
-
-/// A database under test.
-pub(crate) trait Backend {
-    /// Its store.
-    type Store: Store;
-    /// Opens the database, empty the first time, then with what is in it: dropping a store and opening it again is a crash.
-    async fn open(&self, at: Timestamp) -> Self::Store;
-}
 
 /// Numbers that differ from each other, the same in every run.
 #[derive(Default)]
@@ -51,10 +48,12 @@ impl Randomness for Counted {
     }
 }
 
-/// One stream of numbers for all stores of a test run, so that ids never repeat after a reopening.
-pub(crate) fn randomness() -> Arc<dyn Randomness> {
-    static SHARED: std::sync::LazyLock<Arc<Counted>> = std::sync::LazyLock::new(Arc::default);
-    SHARED.clone()
+/// One stream of numbers for the operations of all tests of a run.
+fn next_random() -> [u8; 10] {
+    static SHARED: std::sync::LazyLock<Counted> = std::sync::LazyLock::new(Counted::default);
+    let mut random = [0; 10];
+    SHARED.fill(&mut random);
+    random
 }
 
 /// A moment, in seconds after the start of the test.
@@ -139,10 +138,8 @@ pub(crate) fn slot(target: &str) -> AccountSlot {
 }
 
 pub(crate) fn operation(target: &str, work: Work, priority: Priority, due: i64) -> NewOperation {
-    let mut random = [0; 10];
-    randomness().fill(&mut random);
     NewOperation {
-        id: OperationId::from_parts(at(due), &random),
+        id: OperationId::from_parts(at(due), &next_random()),
         slot: slot(target),
         work,
         priority,
@@ -170,6 +167,7 @@ pub(crate) fn planned(identity: &IdentityRow, operations: Vec<NewOperation>) -> 
         state_cause: Cause::new("hr: in the file"),
         next_change_at: None,
         superseded: Vec::new(),
+        replan: false,
         operations,
     }
 }
@@ -201,17 +199,22 @@ pub(crate) async fn claim(
     limit: u32,
     seconds: i64,
 ) -> Vec<ClaimedOperation> {
-    let claim = Claim {
-        targets: vec![TargetClaim {
-            target: name(target),
-            limit,
-        }],
-    };
-    store
-        .record_and_claim(&[], &[], &claim, &context(seconds))
-        .await
-        .unwrap()
-        .0
+    let recorded = store
+        .record_and_claim(&[], &[], &from(&[(target, limit)]), &context(seconds))
+        .await;
+    recorded.unwrap().claimed
+}
+
+/// What to claim: targets with their limits.
+pub(crate) fn from(targets: &[(&str, u32)]) -> Claim {
+    let targets = targets.iter().map(|(target, limit)| TargetClaim {
+        target: name(target),
+        limit: *limit,
+    });
+    Claim {
+        targets: targets.collect(),
+        rests: Vec::new(),
+    }
 }
 
 /// Records outcomes; returns the fenced ones.
@@ -220,7 +223,7 @@ pub(crate) async fn record(store: &impl Operations, outcomes: &[Outcome], second
         .record_and_claim(&[], outcomes, &Claim::default(), &context(seconds))
         .await
         .unwrap()
-        .1
+        .fenced
 }
 
 pub(crate) fn outcome(claimed: &ClaimedOperation, decision: Decision) -> Outcome {

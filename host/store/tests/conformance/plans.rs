@@ -6,8 +6,10 @@ use usher_store::{DocumentKind, NewDocument, OperationFilter, StoreError};
 use super::*;
 
 /// A plan made from facts that changed meanwhile is not recorded; the others of the call are.
-pub(crate) async fn a_stale_plan_is_not_recorded(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_stale_plan_is_not_recorded() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let rows = people(&store, 2).await;
     import(&store, "hr", &[upsert("p00", "second")], 1).await;
     let plan: Vec<_> = rows.iter().map(|row| planned(row, vec![create("app")])).collect();
@@ -25,8 +27,10 @@ pub(crate) async fn a_stale_plan_is_not_recorded(backend: &impl Backend) {
 }
 
 /// The same plan twice adds its operations once.
-pub(crate) async fn the_same_plan_twice_counts_once(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn the_same_plan_twice_counts_once() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = people(&store, 1).await.remove(0);
     assert_eq!(
         commit(&store, &[planned(&person, vec![create("app")])], 1)
@@ -44,8 +48,10 @@ pub(crate) async fn the_same_plan_twice_counts_once(backend: &impl Backend) {
 }
 
 /// An operation claimed meanwhile cannot be overtaken: the plan is stale as a whole.
-pub(crate) async fn a_claimed_operation_is_not_overtaken(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_claimed_operation_is_not_overtaken() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(&store, vec![create("app")]).await;
     let mut plan = planned(&person, vec![operation("app", Work::Read, Priority::Change, 2)]);
     plan.superseded = vec![person.accounts[0].open[0].id];
@@ -60,8 +66,10 @@ pub(crate) async fn a_claimed_operation_is_not_overtaken(backend: &impl Backend)
 }
 
 /// An outcome recorded meanwhile makes a plan stale: it saw an older account.
-pub(crate) async fn an_outcome_meanwhile_makes_a_plan_stale(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn an_outcome_meanwhile_makes_a_plan_stale() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(&store, vec![create("app")]).await;
     let claimed = claim(&store, "app", 1, 2).await;
     let seen = again(&store, &person).await;
@@ -70,8 +78,10 @@ pub(crate) async fn an_outcome_meanwhile_makes_a_plan_stale(backend: &impl Backe
 }
 
 /// Overtaken operations end, the new ones take their place, and the first of each account is ready.
-pub(crate) async fn a_newer_plan_overtakes_what_has_not_started(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_newer_plan_overtakes_what_has_not_started() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let grant = Work::Grant {
         entitlement: "staff".to_owned(),
         parameters: serde_json::Value::Null,
@@ -122,8 +132,10 @@ pub(crate) async fn a_newer_plan_overtakes_what_has_not_started(backend: &impl B
 }
 
 /// Time alone makes an identity due; recording it again is enough.
-pub(crate) async fn a_change_by_itself_is_due_when_its_time_comes(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_change_by_itself_is_due_when_its_time_comes() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = people(&store, 1).await.remove(0);
     let mut plan = planned(&person, vec![]);
     plan.next_change_at = Some(at(100));
@@ -142,8 +154,10 @@ pub(crate) async fn a_change_by_itself_is_due_when_its_time_comes(backend: &impl
 }
 
 /// A new document makes everybody due once, and a plan made under the old one is refused.
-pub(crate) async fn a_new_document_makes_everybody_due(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_new_document_makes_everybody_due() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let rows = people(&store, 3).await;
     let old = store.versions().await.unwrap();
     commit(
@@ -176,8 +190,10 @@ pub(crate) async fn a_new_document_makes_everybody_due(backend: &impl Backend) {
 }
 
 /// More than fits one transaction is recorded in several, whole identities each.
-pub(crate) async fn a_large_plan_is_recorded_whole(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_large_plan_is_recorded_whole() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let records: Vec<_> = (0..700).map(|i| upsert(&format!("n{i}"), "first")).collect();
     let id = store.begin_snapshot(snapshot("hr"), &context(0)).await.unwrap();
     store.stage(id, &records).await.unwrap();

@@ -18,8 +18,10 @@ fn retry(seconds: i64, settle: bool, counts: bool) -> Decision {
 }
 
 /// By priority, then due time, then age; nothing before it is due; never more than the limit of each target.
-pub(crate) async fn claims_go_by_priority_due_time_and_age(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn claims_go_by_priority_due_time_and_age() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let rows = people(&store, 7).await;
     let wanted = [
         (Priority::Reconcile, 0, 5),
@@ -61,26 +63,9 @@ pub(crate) async fn claims_go_by_priority_due_time_and_age(backend: &impl Backen
     );
     assert_eq!(store.next_due().await.unwrap(), Some(at(0)), "the directory's");
 
-    let both = Claim {
-        targets: vec![
-            TargetClaim {
-                target: name("app"),
-                limit: 10,
-            },
-            TargetClaim {
-                target: name("directory"),
-                limit: 3,
-            },
-            TargetClaim {
-                target: name("nowhere"),
-                limit: 3,
-            },
-        ],
-    };
-    let (claimed, _) = store
-        .record_and_claim(&[], &[], &both, &context(100))
-        .await
-        .unwrap();
+    let both = from(&[("app", 10), ("directory", 3), ("nowhere", 3)]);
+    let recorded = store.record_and_claim(&[], &[], &both, &context(100)).await;
+    let claimed = recorded.unwrap().claimed;
     let targets: Vec<_> = claimed
         .iter()
         .map(|one| one.slot.target.as_str().to_owned())
@@ -93,8 +78,10 @@ pub(crate) async fn claims_go_by_priority_due_time_and_age(backend: &impl Backen
 }
 
 /// Two operations of one account never run at the same time; the next becomes ready when the first is done.
-pub(crate) async fn one_operation_of_an_account_at_a_time(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn one_operation_of_an_account_at_a_time() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(
         &store,
         vec![
@@ -107,17 +94,10 @@ pub(crate) async fn one_operation_of_an_account_at_a_time(backend: &impl Backend
     assert_eq!(verbs(&first), ["disable"]);
     assert!(claim(&store, "app", 10, 1).await.is_empty());
     // The outcome and the next claim are one commit.
-    let all = Claim {
-        targets: vec![TargetClaim {
-            target: name("app"),
-            limit: 10,
-        }],
-    };
-    let (second, fenced) = store
-        .record_and_claim(&[], &[outcome(&first[0], Decision::Done)], &all, &context(2))
-        .await
-        .unwrap();
-    assert_eq!((verbs(&second), fenced), (vec!["delete"], vec![]));
+    let done = [outcome(&first[0], Decision::Done)];
+    let recorded = store.record_and_claim(&[], &done, &from(&[("app", 10)]), &context(2)).await.unwrap();
+    let second = recorded.claimed;
+    assert_eq!((verbs(&second), recorded.fenced), (vec!["delete"], vec![]));
     record(&store, &[outcome(&second[0], Decision::Settled)], 3).await;
     assert!(again(&store, &person).await.accounts[0].open.is_empty());
     assert_eq!(
@@ -127,8 +107,10 @@ pub(crate) async fn one_operation_of_an_account_at_a_time(backend: &impl Backend
 }
 
 /// After a restart what was claimed is read back first, and the old attempt's outcome counts no more.
-pub(crate) async fn a_lost_claim_is_recovered_and_fenced(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_lost_claim_is_recovered_and_fenced() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(&store, vec![create("app")]).await;
     let lost = claim(&store, "app", 1, 5).await;
     assert_eq!(
@@ -138,7 +120,7 @@ pub(crate) async fn a_lost_claim_is_recovered_and_fenced(backend: &impl Backend)
     );
     drop(store);
 
-    let store = backend.open(at(60)).await;
+    let store = database.open(at(60)).await;
     assert_eq!(
         record(&store, &[done_as(&lost[0], "x1")], 60).await,
         [lost[0].number]
@@ -188,8 +170,10 @@ pub(crate) async fn a_lost_claim_is_recovered_and_fenced(backend: &impl Backend)
 }
 
 /// Two outcomes of one attempt in one call: the first counts.
-pub(crate) async fn two_outcomes_of_one_attempt_count_once(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn two_outcomes_of_one_attempt_count_once() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(&store, vec![create("app")]).await;
     let claimed = claim(&store, "app", 1, 1).await;
     let wrong = Outcome {
@@ -225,8 +209,10 @@ pub(crate) async fn two_outcomes_of_one_attempt_count_once(backend: &impl Backen
 }
 
 /// Retry: due again later, with or without reading back, counted or not.
-pub(crate) async fn a_retry_is_due_again(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_retry_is_due_again() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(
         &store,
         vec![create("app"), operation("app", Work::Read, Priority::Change, 0)],
@@ -267,8 +253,10 @@ pub(crate) async fn a_retry_is_due_again(backend: &impl Backend) {
 }
 
 /// Held: it and what waits behind it stay until a person releases it.
-pub(crate) async fn a_held_operation_waits_for_a_person(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_held_operation_waits_for_a_person() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(
         &store,
         vec![create("app"), operation("app", Work::Read, Priority::Change, 0)],
@@ -306,7 +294,9 @@ pub(crate) async fn a_held_operation_waits_for_a_person(backend: &impl Backend) 
 
 /// That `find` saw nothing counts for the attempt it went before: once nothing is left to be read back, the next one looks again,
 /// unless the attempt was only put off.
-pub(crate) async fn absence_expires_with_its_attempt(backend: &impl Backend) {
+#[tokio::test]
+async fn absence_expires_with_its_attempt() {
+    let Some(database) = crate::database() else { return };
     for (ending, kept) in [
         (retry(5, true, true), true),
         (retry(5, false, true), false),
@@ -314,7 +304,7 @@ pub(crate) async fn absence_expires_with_its_attempt(backend: &impl Backend) {
         (Decision::Held { settle: true }, true),
         (Decision::Held { settle: false }, false),
     ] {
-        let store = backend.open(at(0)).await;
+        let store = database.open(at(0)).await;
         let row = people(&store, 1).await.remove(0);
         commit(&store, &[planned(&row, vec![create("app")])], 1).await;
         let claimed = claim(&store, "app", 1, 1).await;
@@ -335,8 +325,10 @@ pub(crate) async fn absence_expires_with_its_attempt(backend: &impl Backend) {
 }
 
 /// An attempt that turned out to have changed nothing needs no reading back, whatever was unknown before.
-pub(crate) async fn a_hold_says_whether_an_outcome_is_unknown(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_hold_says_whether_an_outcome_is_unknown() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     one_person(&store, vec![create("app")]).await;
     let claimed = claim(&store, "app", 1, 1).await;
     record(&store, &[outcome(&claimed[0], retry(2, true, true))], 2).await;
@@ -355,8 +347,10 @@ pub(crate) async fn a_hold_says_whether_an_outcome_is_unknown(backend: &impl Bac
 }
 
 /// A newer plan overtakes an operation whose outcome is unknown while it waits to be read back, and what it adds is due at once.
-pub(crate) async fn an_unsettled_operation_can_be_overtaken(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn an_unsettled_operation_can_be_overtaken() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(
         &store,
         vec![operation("app", Work::Delete, Priority::Deprovision, 0)],
@@ -377,8 +371,10 @@ pub(crate) async fn an_unsettled_operation_can_be_overtaken(backend: &impl Backe
 }
 
 /// Held after an attempt of unknown outcome: whatever plans next can see that, so that nothing is made twice.
-pub(crate) async fn a_held_operation_remembers_an_unknown_outcome(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_held_operation_remembers_an_unknown_outcome() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(&store, vec![create("app")]).await;
     let claimed = claim(&store, "app", 1, 1).await;
     record(
@@ -398,8 +394,10 @@ pub(crate) async fn a_held_operation_remembers_an_unknown_outcome(backend: &impl
 }
 
 /// A held operation that a newer plan overtakes lets the next one run.
-pub(crate) async fn a_held_operation_can_be_overtaken(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_held_operation_can_be_overtaken() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(&store, vec![create("app")]).await;
     let claimed = claim(&store, "app", 1, 1).await;
     record(
@@ -419,8 +417,10 @@ pub(crate) async fn a_held_operation_can_be_overtaken(backend: &impl Backend) {
 }
 
 /// Failed: what waits behind it is superseded, the identity is due again, and it can be released only while nothing newer stands.
-pub(crate) async fn a_failed_operation_takes_down_what_waits_behind_it(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn a_failed_operation_takes_down_what_waits_behind_it() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let person = one_person(
         &store,
         vec![
@@ -473,8 +473,10 @@ pub(crate) async fn a_failed_operation_takes_down_what_waits_behind_it(backend: 
 }
 
 /// That `find` saw nothing is kept with the operation, for the current attempt only.
-pub(crate) async fn absence_is_recorded_before_a_create(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn absence_is_recorded_before_a_create() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     one_person(&store, vec![create("app")]).await;
     let claimed = claim(&store, "app", 1, 1).await;
     let (number, attempt) = (claimed[0].number, claimed[0].attempt);
@@ -490,14 +492,16 @@ pub(crate) async fn absence_is_recorded_before_a_create(backend: &impl Backend) 
         .unwrap();
     assert!(fenced.is_empty());
     drop(store);
-    let store = backend.open(at(10)).await;
+    let store = database.open(at(10)).await;
     store.recover(&context(10)).await.unwrap();
     assert_eq!(claim(&store, "app", 1, 10).await[0].absence_seen_at, Some(at(3)));
 }
 
 /// Lists by state, target and identity, newest first; totals agree.
-pub(crate) async fn operations_are_listed_and_counted(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn operations_are_listed_and_counted() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     let rows = people(&store, 3).await;
     let plan: Vec<_> = rows
         .iter()
@@ -583,8 +587,10 @@ pub(crate) async fn operations_are_listed_and_counted(backend: &impl Backend) {
 }
 
 /// A look at the queue that finds nothing leaves no trace.
-pub(crate) async fn an_idle_claim_writes_nothing(backend: &impl Backend) {
-    let store = backend.open(at(0)).await;
+#[tokio::test]
+async fn an_idle_claim_writes_nothing() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
     one_person(&store, vec![operation("app", Work::Read, Priority::Change, 100)]).await;
     let before = (
         store.versions().await.unwrap(),

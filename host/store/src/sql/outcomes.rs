@@ -1,6 +1,6 @@
 //! Outcomes: what became of attempts, and what is known of their accounts now.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -9,22 +9,30 @@ use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::operation::OperationState;
 
 use super::attempts::{Attempt, Links, attempts, link_holders, new_link};
-use super::identities::numbers;
+use super::db::query;
+use super::cells::numbers;
+use super::operations::lock_owners;
 use super::outcome_batch::{AccountUpdate, Batch, OperationUpdate};
-use super::rows::{account_state_code, failed, hex, json_of, micros};
+use super::cells::{account_state_code, failed, hex, json_of, micros};
 use super::write::{Entry, Write};
 use crate::{Decision, Outcome, StoreError};
 
 /// Longest message kept of an attempt, in characters: a line or two for people; the target's full answer is in the log.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
-pub(super) const DOING: &str = "recording outcomes";
+pub(crate) const DOING: &str = "recording outcomes";
 
-pub(super) const ABSENCES: &str = "
-    UPDATE operation SET absence_us = ?2
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS attempt FROM json_each(?1)) AS j
-    WHERE operation.id = j.id AND operation.attempts = j.attempt AND operation.state = 2 AND operation.writer = ?3
+pub(crate) const ABSENCES: &str = "
+    UPDATE operation SET absence_us = $2
+    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS attempt FROM json_each($1)) AS j
+    WHERE operation.id = j.id AND operation.attempts = j.attempt AND operation.state = 2 AND operation.writer = $3
     RETURNING operation.id";
+
+const OWNERS: &str = "
+    SELECT i.id FROM identity i WHERE i.id IN (
+        SELECT a.identity FROM operation o JOIN account a ON a.id = o.account
+        WHERE o.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)))
+    ORDER BY i.id FOR NO KEY UPDATE";
 
 /// What was recorded.
 pub(super) struct Recorded {
@@ -42,11 +50,11 @@ pub(super) async fn record_absences(
         return Ok(Vec::new());
     }
     let writer = write.writer;
-    let rows = sqlx::query(ABSENCES)
+    let rows = query(ABSENCES)
         .bind(json_of(DOING, absences)?)
         .bind(micros(at))
         .bind(writer)
-        .fetch_all(&mut *write.tx)
+        .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     let seen: HashSet<i64> = numbers(&rows)?.into_iter().collect();
@@ -69,6 +77,8 @@ pub(super) async fn record(
             fenced: Vec::new(),
         });
     }
+    let numbers: BTreeSet<i64> = outcomes.iter().map(|outcome| outcome.number).collect();
+    lock_owners(&mut write.tx, DOING, OWNERS, Some(json_of(DOING, &numbers)?)).await?;
     let mut attempts = attempts(write, outcomes).await?;
     let mut fenced = Vec::new();
     let mut accepted: Vec<(Attempt, &Outcome)> = Vec::with_capacity(outcomes.len());
@@ -192,7 +202,7 @@ fn operation_update(attempt: &Attempt, decision: &Decision, message: &str, at: T
         unknown,
         ended,
         message.to_owned(),
-        settle || matches!(decision, Decision::Retry { counts: false, .. }),
+        i64::from(settle || matches!(decision, Decision::Retry { counts: false, .. })),
     )
 }
 

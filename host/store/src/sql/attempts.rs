@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
 use usher_lifecycle::account::{AccountState, ObservedAccount};
 use usher_lifecycle::ids::OperationId;
 use usher_lifecycle::operation::OperationState;
@@ -11,28 +10,29 @@ use uuid::Uuid;
 
 use super::operations::{slot, subject};
 use super::outcomes::DOING;
-use super::rows::{Cells, failed, json_of};
+use super::db::{Row, query};
+use super::cells::{Cells, failed, json_of};
 use super::write::{Subject, Write};
 use crate::{Outcome, StoreError};
 
-pub(super) const ATTEMPTS: &str = r#"
+pub(crate) const ATTEMPTS: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.account AS "operation.account",
            o.state AS "operation.state", o.writer AS "operation.writer", o.attempts AS "operation.attempts",
            o.settle AS "operation.settle", o.due_us AS "operation.due_us", o.claimed_us AS "operation.claimed_us",
            o.unknown_since_us AS "operation.unknown_since_us", o.cause AS "operation.cause",
-           o.work ->> 'do' AS "operation.work", a.kind AS "account.kind", a.target AS "account.target",
+           o.verb AS "operation.work", a.kind AS "account.kind", a.target AS "account.target",
            a.state AS "account.state", a.external_id AS "account.external_id", t.name AS "target.name",
            i.id AS "identity.id", i.public_id AS "identity.public_id"
-    FROM json_each(?1) AS j CROSS JOIN operation o ON o.id = j.value CROSS JOIN account a ON a.id = o.account
-    CROSS JOIN target t ON t.id = a.target CROSS JOIN identity i ON i.id = a.identity"#;
+    FROM json_each($1) AS j CROSS JOIN operation o CROSS JOIN account a CROSS JOIN target t CROSS JOIN identity i
+    WHERE o.id = CAST(j.value AS BIGINT) AND a.id = o.account AND t.id = a.target AND i.id = a.identity"#;
 
 /// Who holds the links that outcomes claim.
-pub(super) const LINKS: &str = r#"
+pub(crate) const LINKS: &str = r#"
     SELECT a.id AS "account.id", a.target AS "account.target", a.external_id AS "account.external_id",
            i.public_id AS "identity.public_id"
-    FROM json_each(?1) AS j CROSS JOIN account a ON a.target = j.value ->> 0 AND a.external_id = j.value ->> 1
-    CROSS JOIN identity i ON i.id = a.identity
-    WHERE a.state <> 0 AND a.external_id IS NOT NULL"#;
+    FROM json_each($1) AS j CROSS JOIN account a CROSS JOIN identity i
+    WHERE a.target = CAST(j.value ->> 0 AS BIGINT) AND a.external_id = j.value ->> 1 AND i.id = a.identity
+      AND a.state <> 0 AND a.external_id IS NOT NULL"#;
 
 /// An attempt as the store knows it.
 pub(super) struct Attempt {
@@ -59,9 +59,9 @@ pub(super) async fn attempts(
     outcomes: &[Outcome],
 ) -> Result<HashMap<i64, Attempt>, StoreError> {
     let wanted: BTreeSet<i64> = outcomes.iter().map(|outcome| outcome.number).collect();
-    let rows = sqlx::query(ATTEMPTS)
+    let rows = query(ATTEMPTS)
         .bind(json_of(DOING, &wanted)?)
-        .fetch_all(&mut *write.tx)
+        .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     rows.iter()
@@ -69,7 +69,7 @@ pub(super) async fn attempts(
         .collect()
 }
 
-fn attempt(row: &SqliteRow, writer: i64) -> Result<Attempt, StoreError> {
+fn attempt(row: &Row, writer: i64) -> Result<Attempt, StoreError> {
     let cells = Cells::new(row, "operation.id")?;
     let claimed = cells.operation_state("operation.state")? == OperationState::Claimed;
     Ok(Attempt {
@@ -116,9 +116,9 @@ pub(super) async fn link_holders(
     if wanted.is_empty() {
         return Ok(Links::new());
     }
-    let rows = sqlx::query(LINKS)
+    let rows = query(LINKS)
         .bind(json_of(DOING, &wanted)?)
-        .fetch_all(&mut *write.tx)
+        .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     rows.iter()

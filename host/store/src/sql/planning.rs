@@ -8,11 +8,12 @@ use serde_json::json;
 use usher_lifecycle::state::IdentityState;
 use uuid::Uuid;
 
-use super::SqliteStore;
-use super::identities::{load, numbers, versions};
+use super::SqlStore;
+use super::identities::{load, versions};
 use super::operations::promote;
 use super::plan_queue::{Overtaken, add_operations, overtaken, supersede};
-use super::rows::{Cells, failed, identity_state_code, json_of, micros};
+use super::db::{Sql, query};
+use super::cells::{numbers, Cells, failed, identity_state_code, json_of, micros};
 use super::snapshots::refuse_while_unabsorbed;
 use super::write::{Entry, Raised, Subject, Write};
 use crate::{Context, IdentityRow, PlanCommit, Planned, Planning, StoreError, StoreVersions};
@@ -24,33 +25,41 @@ const OPERATIONS_MAX: usize = 1_000;
 /// Most identities handed out for planning at once.
 const DUE_MAX: u32 = 2_000;
 
-pub(super) const DOING: &str = "recording a plan";
+pub(crate) const DOING: &str = "recording a plan";
 
 /// Three bounded index ranges; `planned_under` is read where the row is not dirty, so that an import does not touch its index.
-pub(super) const DUE: &str = "
-    SELECT id FROM (SELECT id FROM identity WHERE dirty = 1 ORDER BY id LIMIT ?3)
+pub(crate) const DUE: &str = "
+    SELECT id FROM (SELECT id FROM identity WHERE dirty = 1 ORDER BY id LIMIT $3) AS a
     UNION
     SELECT id FROM (SELECT id FROM identity
-        WHERE dirty = 0 AND next_change_us IS NOT NULL AND next_change_us <= ?1 ORDER BY next_change_us LIMIT ?3)
+        WHERE dirty = 0 AND next_change_us IS NOT NULL AND next_change_us <= $1 ORDER BY next_change_us LIMIT $3) AS b
     UNION
-    SELECT id FROM (SELECT id FROM identity WHERE dirty = 0 AND planned_under < ?2 ORDER BY planned_under LIMIT ?3)
-    ORDER BY id LIMIT ?3";
+    SELECT id FROM (SELECT id FROM identity WHERE dirty = 0 AND planned_under < $2 ORDER BY planned_under LIMIT $3) AS c
+    ORDER BY id LIMIT $3";
 
-const IDENTITIES: &str = r#"
+/// Where others work too, the identities are locked by it.
+const IDENTITIES: Sql = Sql {
+    sqlite: r#"
     SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
            i.state AS "identity.state"
-    FROM identity i WHERE i.id IN (SELECT value FROM json_each(?1))"#;
+    FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))"#,
+    postgres: r#"
+    SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
+           i.state AS "identity.state"
+    FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY i.id FOR NO KEY UPDATE"#,
+};
 
-pub(super) const RECORD: &str = "
+pub(crate) const RECORD: &str = "
     UPDATE identity
-    SET dirty = 0, state = j.state, next_change_us = j.next_change, planned_under = ?2,
+    SET dirty = 0, replan = j.replan, state = j.state, next_change_us = j.next_change, planned_under = $2,
         facts_version = identity.facts_version + j.queue_changed
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS next_change, value ->> 3 AS queue_changed
-          FROM json_each(?1)) AS j
+    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS state, CAST(value ->> 2 AS BIGINT) AS next_change,
+                 CAST(value ->> 3 AS BIGINT) AS queue_changed, CAST(value ->> 4 AS BIGINT) AS replan
+          FROM json_each($1)) AS j
     WHERE identity.id = j.id";
 
 #[async_trait]
-impl Planning for SqliteStore {
+impl Planning for SqlStore {
     async fn due(
         &self,
         now: Timestamp,
@@ -60,11 +69,11 @@ impl Planning for SqliteStore {
         let doing = "reading what is due for planning";
         let mut tx = self.read(doing).await?;
         refuse_while_unabsorbed(&mut tx).await?;
-        let rows = sqlx::query(DUE)
+        let rows = query(DUE)
             .bind(micros(now))
             .bind(versions.policy + versions.targets)
             .bind(limit.min(DUE_MAX))
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut tx)
             .await
             .map_err(failed(doing))?;
         let numbers = numbers(&rows)?;
@@ -81,7 +90,11 @@ impl Planning for SqliteStore {
         let mut rest = planned;
         while !rest.is_empty() {
             let (batch, after) = rest.split_at(batch_length(rest));
-            let done = self.commit_batch(batch, versions, context).await?;
+            let done = match self.commit_batch(batch, versions, context).await {
+                // Others were at the same rows: what they did makes the decisions stale, if it matters.
+                Err(StoreError::Contended(_)) => self.commit_batch(batch, versions, context).await?,
+                result => result?,
+            };
             total.planned += done.planned;
             total.stale += done.stale;
             total.operations += done.operations;
@@ -112,7 +125,7 @@ pub(super) struct Current {
     state: Option<IdentityState>,
 }
 
-impl SqliteStore {
+impl SqlStore {
     async fn commit_batch(
         &self,
         planned: &[Planned],
@@ -149,6 +162,9 @@ impl SqliteStore {
                 observed: operations > 0 || !superseded.is_empty(),
             })
             .await?;
+        if operations > 0 || !superseded.is_empty() {
+            self.place.wake();
+        }
         Ok(PlanCommit {
             planned: fresh.len() as u64,
             stale: stale.len() as u64,
@@ -176,9 +192,9 @@ fn is_fresh(
 
 async fn current(write: &mut Write<'_>, planned: &[Planned]) -> Result<HashMap<i64, Current>, StoreError> {
     let wanted: Vec<i64> = planned.iter().map(|one| one.reference.0).collect();
-    let rows = sqlx::query(IDENTITIES)
+    let rows = query(IDENTITIES)
         .bind(json_of(DOING, &wanted)?)
-        .fetch_all(&mut *write.tx)
+        .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     rows.iter()
@@ -212,6 +228,7 @@ async fn record(
             identity_state_code(one.state),
             one.next_change_at.map(micros),
             i64::from(queue_changed),
+            i64::from(one.replan),
         ));
         let Some(current) = current.get(&one.reference.0) else {
             continue;
@@ -225,10 +242,10 @@ async fn record(
             });
         }
     }
-    sqlx::query(RECORD)
+    query(RECORD)
         .bind(json_of(DOING, &rows)?)
         .bind(planned_under)
-        .execute(&mut *write.tx)
+        .execute(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     Ok(())

@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::{Row, SqliteConnection};
 use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::cause::{Actor, Cause};
 use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::name::SourceName;
 use uuid::Uuid;
 
-use super::SqliteStore;
-use super::rows::{Cells, failed, hex, json_of};
+use super::SqlStore;
+use super::db::{Row, Tx, query};
+use super::cells::{Cells, failed, hex, json_of};
 use super::write::{Entry, Raised, Subject, Write};
 use crate::{Context, SnapshotState, StoreError};
 
@@ -19,41 +19,44 @@ const ABSORB_ROWS_MAX: u32 = 1_000;
 
 const DOING: &str = "absorbing an import";
 
+/// One writer absorbs at a time: it numbers new identities. Held until the end of the transaction.
+const ONE_AT_A_TIME: &str = "SELECT 1 FROM meta WHERE id = 1 FOR UPDATE";
+
 const OLDEST: &str = r#"
     SELECT p.id AS "snapshot.id", p.source AS "snapshot.source", p.origin AS "snapshot.origin", p.at_us AS "snapshot.at_us",
            p.public_id AS "snapshot.public_id", s.name AS "source.name"
     FROM snapshot p JOIN source s ON s.id = p.source WHERE p.state = 1 ORDER BY p.id LIMIT 1"#;
 
-pub(super) const CHUNK: &str = r#"
+pub(crate) const CHUNK: &str = r#"
     SELECT r.id AS "source_record.id", g.key AS "staged.key", g.change AS "staged.change", g.attributes AS "staged.attributes",
            g.digest AS "staged.digest", r.attributes AS "source_record.attributes", r.digest AS "source_record.digest",
            r.missing_snapshots AS "source_record.missing_snapshots", r.absent_since_us AS "source_record.absent_since_us",
            i.id AS "identity.id", i.public_id AS "identity.public_id"
-    FROM (SELECT key, change, attributes, digest FROM staged WHERE snapshot = ?1 ORDER BY key LIMIT ?3) g
-    LEFT JOIN source_record r ON r.key = g.key AND r.source = ?2
+    FROM (SELECT key, change, attributes, digest FROM staged WHERE snapshot = $1 ORDER BY key LIMIT $3) g
+    LEFT JOIN source_record r ON r.key = g.key AND r.source = $2
     LEFT JOIN identity i ON i.id = r.identity
     ORDER BY g.key"#;
 
 const INSERT_IDENTITIES: &str = "
-    INSERT INTO identity (id, public_id) SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?1)";
+    INSERT INTO identity (id, public_id) SELECT CAST(value ->> 0 AS BIGINT), unhex(value ->> 1) FROM json_each($1)";
 
 const INSERT_RECORDS: &str = "
     INSERT INTO source_record (source, key, identity, attributes, digest)
-    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each(?2)";
+    SELECT $1, value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, unhex(value ->> 3) FROM json_each($2)";
 
-pub(super) const UPDATE_RECORDS: &str = "
+pub(crate) const UPDATE_RECORDS: &str = "
     UPDATE source_record
     SET attributes = coalesce(j.attributes, source_record.attributes), digest = coalesce(j.digest, source_record.digest),
         missing_snapshots = j.missing, absent_since_us = j.absent
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS attributes, unhex(value ->> 2) AS digest, value ->> 3 AS missing,
-                 value ->> 4 AS absent
-          FROM json_each(?1)) AS j
+    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, value ->> 1 AS attributes, unhex(value ->> 2) AS digest,
+                 CAST(value ->> 3 AS BIGINT) AS missing, CAST(value ->> 4 AS BIGINT) AS absent
+          FROM json_each($1)) AS j
     WHERE source_record.id = j.id";
 
 const TOUCH_IDENTITIES: &str = "
-    UPDATE identity SET facts_version = facts_version + 1, dirty = 1 WHERE id IN (SELECT value FROM json_each(?1))";
+    UPDATE identity SET facts_version = facts_version + 1, dirty = 1 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
-pub(super) const DELETE_CHUNK: &str = "DELETE FROM staged WHERE snapshot = ?1 AND key <= ?2";
+pub(crate) const DELETE_CHUNK: &str = "DELETE FROM staged WHERE snapshot = $1 AND key <= $2";
 
 /// Record, attributes and digest if they changed, missing snapshots, absent since.
 #[derive(Serialize)]
@@ -78,19 +81,28 @@ struct Accepted {
     at_us: i64,
 }
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn absorb_rows(&self, limit: u32) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let Some((accepted, context)) = oldest(&mut writer.connection).await? else {
+        // A look first: mostly there is nothing to absorb.
+        let Some((_, context)) = oldest(&mut self.read(DOING).await?).await? else {
             return Ok(0);
         };
         let limit = limit.clamp(1, ABSORB_ROWS_MAX);
+        let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, &context).await?;
-        let rows = sqlx::query(CHUNK)
+        if write.tx.is_shared() {
+            query(ONE_AT_A_TIME).execute(&mut write.tx).await.map_err(failed(DOING))?;
+        }
+        // Another writer may have absorbed some of it, or all, meanwhile.
+        let Some((accepted, context)) = oldest(&mut write.tx).await? else {
+            return Ok(0);
+        };
+        write.acts_as(&context)?;
+        let rows = query(CHUNK)
             .bind(accepted.number)
             .bind(accepted.source)
             .bind(limit)
-            .fetch_all(&mut *write.tx)
+            .fetch_all(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
         let mut changes = Changes::default();
@@ -98,7 +110,7 @@ impl SqliteStore {
         let mut last_key = String::new();
         for row in &rows {
             let unnumbered = row
-                .try_get::<Option<i64>, _>("source_record.id")
+                .get::<Option<i64>>("source_record.id")
                 .map_err(failed(DOING))?
                 .is_none();
             if unnumbered {
@@ -114,7 +126,7 @@ impl SqliteStore {
             .await?;
         let left = number(
             &mut write.tx,
-            "SELECT coalesce(sum(changes - absorbed), 0) FROM snapshot WHERE state = 1",
+            "SELECT CAST(coalesce(sum(changes - absorbed), 0) AS BIGINT) FROM snapshot WHERE state = 1",
         )
         .await?;
         write
@@ -123,13 +135,16 @@ impl SqliteStore {
                 observed: false,
             })
             .await?;
+        if left == 0 {
+            self.place.wake();
+        }
         // A snapshot that is still accepted has something left to do, even if only to be marked.
         Ok(u64::try_from(left).unwrap_or(0))
     }
 
     fn absorb_new(
         &self,
-        row: &sqlx::sqlite::SqliteRow,
+        row: &Row,
         identity: i64,
         accepted: &Accepted,
         context: &Context,
@@ -173,10 +188,10 @@ impl SqliteStore {
     ) -> Result<(), StoreError> {
         if !changes.identities.is_empty() {
             execute(write, INSERT_IDENTITIES, json_of(DOING, &changes.identities)?).await?;
-            sqlx::query(INSERT_RECORDS)
+            query(INSERT_RECORDS)
                 .bind(accepted.source)
                 .bind(json_of(DOING, &changes.records)?)
-                .execute(&mut *write.tx)
+                .execute(&mut write.tx)
                 .await
                 .map_err(failed(DOING))?;
         }
@@ -186,25 +201,25 @@ impl SqliteStore {
         if !changes.touched.is_empty() {
             execute(write, TOUCH_IDENTITIES, json_of(DOING, &changes.touched)?).await?;
         }
-        sqlx::query(DELETE_CHUNK)
+        query(DELETE_CHUNK)
             .bind(accepted.number)
             .bind(last_key)
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
         let left: i64 = {
-            let row = sqlx::query(
-                "UPDATE snapshot SET absorbed = absorbed + ?2, state = CASE WHEN ?3 OR absorbed + ?2 >= changes THEN ?4 ELSE state END
-                 WHERE id = ?1 RETURNING state",
+            let row = query(
+                "UPDATE snapshot SET absorbed = absorbed + $2, state = CASE WHEN $3 = 1 OR absorbed + $2 >= changes THEN $4 ELSE state END
+                 WHERE id = $1 RETURNING state",
             )
             .bind(accepted.number)
             .bind(i64::try_from(rows).unwrap_or(i64::MAX))
-            .bind(finished)
+            .bind(i64::from(finished))
             .bind(SnapshotState::Absorbed as i64)
-            .fetch_one(&mut *write.tx)
+            .fetch_one(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
-            row.try_get(0).map_err(failed(DOING))?
+            row.at(0).map_err(failed(DOING))?
         };
         if left == SnapshotState::Absorbed as i64 {
             write.audit(&Entry {
@@ -223,7 +238,7 @@ impl SqliteStore {
 
 /// A row whose record is known: changed, back, unchanged, missing, or gone.
 fn absorb_known(
-    row: &sqlx::sqlite::SqliteRow,
+    row: &Row,
     accepted: &Accepted,
     changes: &mut Changes,
     write: &mut Write<'_>,
@@ -321,8 +336,8 @@ fn difference(before: &Attributes, after: &Attributes) -> Value {
     Value::Object(changes)
 }
 
-async fn oldest(connection: &mut SqliteConnection) -> Result<Option<(Accepted, Context)>, StoreError> {
-    let row = sqlx::query(OLDEST)
+async fn oldest(connection: &mut Tx<'_>) -> Result<Option<(Accepted, Context)>, StoreError> {
+    let row = query(OLDEST)
         .fetch_optional(connection)
         .await
         .map_err(failed(DOING))?;
@@ -346,18 +361,18 @@ async fn oldest(connection: &mut SqliteConnection) -> Result<Option<(Accepted, C
 }
 
 async fn execute(write: &mut Write<'_>, sql: &'static str, rows: String) -> Result<(), StoreError> {
-    sqlx::query(sql)
+    query(sql)
         .bind(rows)
-        .execute(&mut *write.tx)
+        .execute(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     Ok(())
 }
 
-async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StoreError> {
-    let row = sqlx::query(sql)
+async fn number(connection: &mut Tx<'_>, sql: &'static str) -> Result<i64, StoreError> {
+    let row = query(sql)
         .fetch_one(connection)
         .await
         .map_err(failed(DOING))?;
-    row.try_get(0).map_err(failed(DOING))
+    row.at(0).map_err(failed(DOING))
 }

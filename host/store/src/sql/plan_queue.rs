@@ -1,6 +1,6 @@
 //! What a plan does to the queue: operations overtaken, accounts and operations added.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,40 +10,53 @@ use uuid::Uuid;
 
 use super::operations::slot;
 use super::planning::{Current, DOING};
-use super::rows::{Cells, failed, hex, json_of, micros};
+use super::db::{Sql, query};
+use super::cells::{Cells, failed, hex, json_of, micros};
 use super::write::{Entry, Write};
 use crate::{NewOperation, Planned, StoreError};
 
-pub(super) const OVERTAKEN: &str = r#"
+/// Where others work too, the operations are locked: no claim takes one that is about to be overtaken.
+pub(crate) const OVERTAKEN: Sql = Sql {
+    sqlite: r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.account AS "operation.account",
-           o.state AS "operation.state", o.cause AS "operation.cause", o.work ->> 'do' AS "operation.work",
+           o.state AS "operation.state", o.cause AS "operation.cause", o.verb AS "operation.work",
            a.identity AS "account.identity", a.kind AS "account.kind", t.name AS "target.name"
-    FROM json_each(?1) AS j CROSS JOIN operation o ON o.public_id = unhex(j.value)
-    CROSS JOIN account a ON a.id = o.account CROSS JOIN target t ON t.id = a.target"#;
+    FROM json_each($1) AS j CROSS JOIN operation o CROSS JOIN account a CROSS JOIN target t
+    WHERE o.public_id = unhex(j.value ->> 0) AND a.id = o.account AND t.id = a.target"#,
+    postgres: r#"
+    SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.account AS "operation.account",
+           o.state AS "operation.state", o.cause AS "operation.cause", o.verb AS "operation.work",
+           a.identity AS "account.identity", a.kind AS "account.kind", t.name AS "target.name"
+    FROM json_each($1) AS j CROSS JOIN operation o CROSS JOIN account a CROSS JOIN target t
+    WHERE o.public_id = unhex(j.value ->> 0) AND a.id = o.account AND t.id = a.target
+    ORDER BY o.id FOR NO KEY UPDATE OF o"#,
+};
 
 const SUPERSEDE: &str = "
-    UPDATE operation SET state = 6, ended_us = ?2, message = 'overtaken by a newer plan'
-    WHERE id IN (SELECT value FROM json_each(?1))";
+    UPDATE operation SET state = 6, ended_us = $2, message = 'overtaken by a newer plan'
+    WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 const INSERT_TARGETS: &str =
-    "INSERT INTO target (name) SELECT value FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING";
+    "INSERT INTO target (name) SELECT value ->> 0 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
 
 const INSERT_ACCOUNTS: &str = "
     INSERT INTO account (identity, target, kind)
-    SELECT j.value ->> 0, t.id, j.value ->> 2 FROM json_each(?1) AS j CROSS JOIN target t ON t.name = j.value ->> 1
-    WHERE true ON CONFLICT DO NOTHING";
+    SELECT CAST(j.value ->> 0 AS BIGINT), t.id, j.value ->> 2 FROM json_each($1) AS j CROSS JOIN target t
+    WHERE t.name = j.value ->> 1 ON CONFLICT DO NOTHING";
 
-pub(super) const ACCOUNTS: &str = r#"
+pub(crate) const ACCOUNTS: &str = r#"
     SELECT a.id AS "account.id", a.identity AS "account.identity", a.target AS "account.target", a.kind AS "account.kind",
            t.name AS "target.name",
-           EXISTS (SELECT 1 FROM operation o WHERE o.account = a.id AND o.state < 4) AS "account.busy"
-    FROM json_each(?1) AS j CROSS JOIN target t ON t.name = j.value ->> 1
-    CROSS JOIN account a ON a.identity = j.value ->> 0 AND a.target = t.id AND a.kind = j.value ->> 2"#;
+           CAST(CASE WHEN EXISTS (SELECT 1 FROM operation o WHERE o.account = a.id AND o.state < 4) THEN 1 ELSE 0 END AS BIGINT)
+               AS "account.busy"
+    FROM json_each($1) AS j CROSS JOIN target t CROSS JOIN account a
+    WHERE t.name = j.value ->> 1 AND a.identity = CAST(j.value ->> 0 AS BIGINT) AND a.target = t.id AND a.kind = j.value ->> 2"#;
 
 const INSERT_OPERATIONS: &str = "
-    INSERT INTO operation (public_id, account, target, state, priority, due_us, work, cause)
-    SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
-    FROM json_each(?1) ORDER BY key";
+    INSERT INTO operation (public_id, account, target, state, priority, due_us, work, cause, verb)
+    SELECT unhex(value ->> 0), CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT),
+           CAST(value ->> 4 AS BIGINT), CAST(value ->> 5 AS BIGINT), value ->> 6, value ->> 7, value ->> 8
+    FROM json_each($1) ORDER BY key";
 
 /// An operation the plan wants to overtake.
 pub(super) struct Overtaken {
@@ -66,17 +79,17 @@ pub(super) async fn overtaken(
     write: &mut Write<'_>,
     planned: &[Planned],
 ) -> Result<HashMap<Uuid, Overtaken>, StoreError> {
-    let wanted: Vec<String> = planned
+    let wanted: Vec<[String; 1]> = planned
         .iter()
         .flat_map(|one| &one.superseded)
-        .map(|id| hex(id.uuid().as_bytes()))
+        .map(|id| [hex(id.uuid().as_bytes())])
         .collect();
     if wanted.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = sqlx::query(OVERTAKEN)
+    let rows = query(OVERTAKEN)
         .bind(json_of(DOING, &wanted)?)
-        .fetch_all(&mut *write.tx)
+        .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     let mut found = HashMap::with_capacity(rows.len());
@@ -120,10 +133,10 @@ pub(super) async fn supersede(
         return Ok(());
     }
     let numbers: Vec<i64> = superseded.iter().map(|one| one.number).collect();
-    sqlx::query(SUPERSEDE)
+    query(SUPERSEDE)
         .bind(json_of(DOING, &numbers)?)
         .bind(micros(at))
-        .execute(&mut *write.tx)
+        .execute(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     for one in superseded {
@@ -180,13 +193,14 @@ pub(super) async fn add_operations(
                 micros(operation.due_at),
                 json_of(DOING, &operation.work)?,
                 cause,
+                operation.work.verb(),
             ));
         }
     }
     if !rows.is_empty() {
-        sqlx::query(INSERT_OPERATIONS)
+        query(INSERT_OPERATIONS)
             .bind(json_of(DOING, &rows)?)
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
     }
@@ -211,21 +225,21 @@ async fn places(
     if slots.is_empty() {
         return Ok(HashMap::new());
     }
-    let targets: HashSet<&str> = slots.iter().map(|(_, target, _)| *target).collect();
+    let targets: BTreeSet<[&str; 1]> = slots.iter().map(|(_, target, _)| [*target]).collect();
     let slots = json_of(DOING, &slots)?;
     for (sql, parameter) in [
         (INSERT_TARGETS, json_of(DOING, &targets)?),
         (INSERT_ACCOUNTS, slots.clone()),
     ] {
-        sqlx::query(sql)
+        query(sql)
             .bind(parameter)
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
     }
-    let rows = sqlx::query(ACCOUNTS)
+    let rows = query(ACCOUNTS)
         .bind(slots)
-        .fetch_all(&mut *write.tx)
+        .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     rows.iter()

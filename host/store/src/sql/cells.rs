@@ -4,46 +4,45 @@
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
 use usher_lifecycle::account::AccountState;
 use usher_lifecycle::name::Name;
 use usher_lifecycle::operation::{OperationState, Priority};
 use usher_lifecycle::state::IdentityState;
 use uuid::Uuid;
 
+use super::db::{Cell, Row};
 use crate::{SnapshotState, StoreError};
 
 /// A row with the number by which errors name it.
-pub(super) struct Cells<'r> {
-    row: &'r SqliteRow,
+pub(crate) struct Cells<'r> {
+    row: &'r Row,
     id: i64,
 }
 
 impl<'r> Cells<'r> {
     /// Wraps a row; `id` is the column that holds its number.
-    pub(super) fn new(row: &'r SqliteRow, id: &'static str) -> Result<Self, StoreError> {
+    pub(crate) fn new(row: &'r Row, id: &'static str) -> Result<Self, StoreError> {
         let id = Cells { row, id: 0 }.get::<i64>(id)?;
         Ok(Self { row, id })
     }
 
     /// Wraps a row that has no number yet; errors name row 0.
-    pub(super) fn unnumbered(row: &'r SqliteRow) -> Self {
+    pub(crate) fn unnumbered(row: &'r Row) -> Self {
         Self { row, id: 0 }
     }
 
     /// A value of the type the column is declared to have.
-    pub(super) fn get<T>(&self, name: &'static str) -> Result<T, StoreError>
+    pub(crate) fn get<T>(&self, name: &'static str) -> Result<T, StoreError>
     where
-        T: Decode<'r, Sqlite> + Type<Sqlite>,
+        T: Cell<'r>,
     {
         self.row
-            .try_get(name)
+            .get(name)
             .map_err(|error| self.corrupt(name, error.to_string()))
     }
 
     /// An error about a column.
-    pub(super) fn corrupt(&self, name: &'static str, reason: impl Into<String>) -> StoreError {
+    pub(crate) fn corrupt(&self, name: &'static str, reason: impl Into<String>) -> StoreError {
         let (table, column) = name.split_once('.').unwrap_or(("", name));
         StoreError::Corrupt {
             table,
@@ -54,13 +53,13 @@ impl<'r> Cells<'r> {
     }
 
     /// A number that cannot be negative.
-    pub(super) fn count<T: TryFrom<i64>>(&self, name: &'static str) -> Result<T, StoreError> {
+    pub(crate) fn count<T: TryFrom<i64>>(&self, name: &'static str) -> Result<T, StoreError> {
         let value: i64 = self.get(name)?;
         T::try_from(value).map_err(|_| self.corrupt(name, format!("{value} is out of range")))
     }
 
     /// 0 or 1.
-    pub(super) fn flag(&self, name: &'static str) -> Result<bool, StoreError> {
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, StoreError> {
         match self.get::<i64>(name)? {
             0 => Ok(false),
             1 => Ok(true),
@@ -69,13 +68,13 @@ impl<'r> Cells<'r> {
     }
 
     /// A moment.
-    pub(super) fn time(&self, name: &'static str) -> Result<Timestamp, StoreError> {
+    pub(crate) fn time(&self, name: &'static str) -> Result<Timestamp, StoreError> {
         let micros: i64 = self.get(name)?;
         Timestamp::from_microsecond(micros).map_err(|error| self.corrupt(name, error.to_string()))
     }
 
     /// A moment, if there is one.
-    pub(super) fn time_if_any(&self, name: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    pub(crate) fn time_if_any(&self, name: &'static str) -> Result<Option<Timestamp>, StoreError> {
         match self.get::<Option<i64>>(name)? {
             None => Ok(None),
             Some(_) => self.time(name).map(Some),
@@ -83,19 +82,19 @@ impl<'r> Cells<'r> {
     }
 
     /// A JSON document.
-    pub(super) fn json<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, StoreError> {
+    pub(crate) fn json<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, StoreError> {
         let text: &str = self.get(name)?;
         serde_json::from_str(text).map_err(|error| self.corrupt(name, error.to_string()))
     }
 
     /// A public id.
-    pub(super) fn uuid(&self, name: &'static str) -> Result<Uuid, StoreError> {
+    pub(crate) fn uuid(&self, name: &'static str) -> Result<Uuid, StoreError> {
         let bytes: &[u8] = self.get(name)?;
         Uuid::from_slice(bytes).map_err(|error| self.corrupt(name, error.to_string()))
     }
 
     /// Bytes of a fixed length.
-    pub(super) fn bytes<const N: usize>(&self, name: &'static str) -> Result<[u8; N], StoreError> {
+    pub(crate) fn bytes<const N: usize>(&self, name: &'static str) -> Result<[u8; N], StoreError> {
         let bytes: &[u8] = self.get(name)?;
         bytes
             .try_into()
@@ -103,29 +102,29 @@ impl<'r> Cells<'r> {
     }
 
     /// A name.
-    pub(super) fn name(&self, name: &'static str) -> Result<Name, StoreError> {
+    pub(crate) fn name(&self, name: &'static str) -> Result<Name, StoreError> {
         let text: &str = self.get(name)?;
         text.parse()
             .map_err(|error: usher_lifecycle::name::NameError| self.corrupt(name, error.to_string()))
     }
 
     /// Where an operation is.
-    pub(super) fn operation_state(&self, name: &'static str) -> Result<OperationState, StoreError> {
+    pub(crate) fn operation_state(&self, name: &'static str) -> Result<OperationState, StoreError> {
         self.one_of(name, &OperationState::ALL, |state| state as i64)
     }
 
     /// A priority.
-    pub(super) fn priority(&self, name: &'static str) -> Result<Priority, StoreError> {
+    pub(crate) fn priority(&self, name: &'static str) -> Result<Priority, StoreError> {
         self.one_of(name, &Priority::ALL, |priority| priority as i64)
     }
 
     /// The state of an account.
-    pub(super) fn account_state(&self, name: &'static str) -> Result<AccountState, StoreError> {
+    pub(crate) fn account_state(&self, name: &'static str) -> Result<AccountState, StoreError> {
         self.one_of(name, &AccountState::ALL, account_state_code)
     }
 
     /// Where a snapshot is.
-    pub(super) fn snapshot_state(&self, name: &'static str) -> Result<SnapshotState, StoreError> {
+    pub(crate) fn snapshot_state(&self, name: &'static str) -> Result<SnapshotState, StoreError> {
         const ALL: [SnapshotState; 4] = [
             SnapshotState::Staging,
             SnapshotState::Accepted,
@@ -136,7 +135,7 @@ impl<'r> Cells<'r> {
     }
 
     /// The recorded state of an identity.
-    pub(super) fn identity_state(&self, name: &'static str) -> Result<Option<IdentityState>, StoreError> {
+    pub(crate) fn identity_state(&self, name: &'static str) -> Result<Option<IdentityState>, StoreError> {
         match self.get::<Option<i64>>(name)? {
             None => Ok(None),
             Some(_) => self
@@ -160,7 +159,7 @@ impl<'r> Cells<'r> {
 }
 
 /// The stored number of an identity's state.
-pub(super) const fn identity_state_code(state: IdentityState) -> i64 {
+pub(crate) const fn identity_state_code(state: IdentityState) -> i64 {
     match state {
         IdentityState::Staged => 0,
         IdentityState::Active => 1,
@@ -172,7 +171,7 @@ pub(super) const fn identity_state_code(state: IdentityState) -> i64 {
 }
 
 /// The stored number of an account's state.
-pub(super) const fn account_state_code(state: AccountState) -> i64 {
+pub(crate) const fn account_state_code(state: AccountState) -> i64 {
     match state {
         AccountState::Absent => 0,
         AccountState::Enabled => 1,
@@ -181,19 +180,36 @@ pub(super) const fn account_state_code(state: AccountState) -> i64 {
     }
 }
 
+/// Errors by which PostgreSQL says that others were at the same rows: serialization failure, deadlock, a lock not had in time, and a unique
+/// key that another transaction took meanwhile.
+const CONTENDED: [&str; 4] = ["40001", "40P01", "55P03", "23505"];
+
 /// Turns a database error into one for the caller, in the database's words.
-pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+pub(crate) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
-        let message = match error.as_database_error() {
-            Some(database) => database.message().to_owned(),
-            None => error.to_string(),
+        let Some(database) = error.as_database_error() else {
+            let message = error.to_string();
+            return StoreError::Unavailable { doing, message };
         };
+        let message = database.message().to_owned();
+        // Codes of five characters are PostgreSQL's; SQLite's are numbers of up to four digits.
+        let contended = database.code().is_some_and(|code| CONTENDED.contains(&code.as_ref()));
+        if contended {
+            return StoreError::Contended(format!("{doing}: {message}"));
+        }
         StoreError::Unavailable { doing, message }
     }
 }
 
+/// The first column of each row.
+pub(crate) fn numbers(rows: &[Row]) -> Result<Vec<i64>, StoreError> {
+    rows.iter()
+        .map(|row| row.at(0).map_err(failed("reading numbers")))
+        .collect()
+}
+
 /// Rows as one JSON parameter: a statement per batch, never one per row.
-pub(super) fn json_of<T: serde::Serialize + ?Sized>(
+pub(crate) fn json_of<T: serde::Serialize + ?Sized>(
     doing: &'static str,
     value: &T,
 ) -> Result<String, StoreError> {
@@ -204,7 +220,7 @@ pub(super) fn json_of<T: serde::Serialize + ?Sized>(
 }
 
 /// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
@@ -215,6 +231,6 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A moment as stored.
-pub(super) fn micros(at: Timestamp) -> i64 {
+pub(crate) fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()
 }

@@ -1,11 +1,11 @@
 //! The rows of imports.
 
 use serde_json::json;
-use sqlx::{Row, SqliteConnection};
 use usher_lifecycle::ids::SnapshotId;
 use usher_lifecycle::name::SourceName;
 
-use super::rows::{Cells, failed, micros};
+use super::db::{Tx, query};
+use super::cells::{Cells, failed, micros};
 use super::write::Write;
 use crate::{Context, NewSnapshot, SnapshotState, StoreError};
 
@@ -13,11 +13,11 @@ const SNAPSHOT: &str = r#"
     SELECT p.id AS "snapshot.id", p.source AS "snapshot.source", p.origin AS "snapshot.origin", p.rows AS "snapshot.rows",
            p.changes AS "snapshot.changes", p.state AS "snapshot.state", p.base AS "snapshot.base", p.reason AS "snapshot.reason",
            p.file_digest AS "snapshot.file_digest", s.name AS "source.name"
-    FROM snapshot p JOIN source s ON s.id = p.source WHERE p.public_id = ?1"#;
+    FROM snapshot p JOIN source s ON s.id = p.source WHERE p.public_id = $1"#;
 
 const INSERT_SNAPSHOT: &str = "
     INSERT INTO snapshot (public_id, source, origin, file_digest, rows, state, base, at_us, reason)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 /// A snapshot that is being staged.
 pub(super) struct Staging {
@@ -32,10 +32,10 @@ pub(super) struct Staging {
 }
 
 pub(super) async fn staging(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx<'_>,
     id: SnapshotId,
 ) -> Result<Staging, StoreError> {
-    let row = sqlx::query(SNAPSHOT)
+    let row = query(SNAPSHOT)
         .bind(id.uuid().as_bytes().to_vec())
         .fetch_optional(connection)
         .await
@@ -81,7 +81,7 @@ pub(super) async fn insert(
     } else {
         SnapshotState::Staging
     };
-    sqlx::query(INSERT_SNAPSHOT)
+    query(INSERT_SNAPSHOT)
         .bind(id.uuid().as_bytes().to_vec())
         .bind(source)
         .bind(&snapshot.origin)
@@ -91,7 +91,7 @@ pub(super) async fn insert(
         .bind(base)
         .bind(micros(context.at))
         .bind(refused)
-        .execute(&mut *write.tx)
+        .execute(&mut write.tx)
         .await
         .map_err(failed("recording an import"))?;
     Ok(())
@@ -103,40 +103,40 @@ pub(super) fn payload(id: SnapshotId, source: &SourceName, origin: &str, rows: u
 
 /// The number of a source, made when it is new.
 pub(super) async fn source_number(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx<'_>,
     name: &SourceName,
 ) -> Result<i64, StoreError> {
     let doing = "reading a source";
-    sqlx::query("INSERT INTO source (name) VALUES (?1) ON CONFLICT DO NOTHING")
+    query("INSERT INTO source (name) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(name.as_str())
-        .execute(&mut *connection)
+        .execute(connection)
         .await
         .map_err(failed(doing))?;
-    let row = sqlx::query("SELECT id FROM source WHERE name = ?1")
+    let row = query("SELECT id FROM source WHERE name = $1")
         .bind(name.as_str())
         .fetch_one(connection)
         .await
         .map_err(failed(doing))?;
-    row.try_get(0).map_err(failed(doing))
+    row.at(0).map_err(failed(doing))
 }
 
 /// The newest accepted snapshot of a source, 0 when there is none.
 pub(super) async fn latest_accepted(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx<'_>,
     source: i64,
 ) -> Result<i64, StoreError> {
     let doing = "reading the latest import";
-    let row = sqlx::query("SELECT coalesce(max(id), 0) FROM snapshot WHERE source = ?1 AND state IN (1, 2)")
+    let row = query("SELECT coalesce(max(id), 0) FROM snapshot WHERE source = $1 AND state IN (1, 2)")
         .bind(source)
         .fetch_one(connection)
         .await
         .map_err(failed(doing))?;
-    row.try_get(0).map_err(failed(doing))
+    row.at(0).map_err(failed(doing))
 }
 
 /// Between acceptance and the end of absorption the facts are half old, half new: nothing may be decided from them.
-pub(super) async fn refuse_while_unabsorbed(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let unabsorbed = sqlx::query("SELECT 1 FROM snapshot WHERE state = 1 LIMIT 1")
+pub(super) async fn refuse_while_unabsorbed(connection: &mut Tx<'_>) -> Result<(), StoreError> {
+    let unabsorbed = query("SELECT 1 FROM snapshot WHERE state = 1 LIMIT 1")
         .fetch_optional(connection)
         .await
         .map_err(failed("reading accepted imports"))?;

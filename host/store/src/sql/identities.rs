@@ -4,16 +4,15 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 use usher_lifecycle::account::{AccountSlot, AccountState, ObservedAccount, Written};
 use usher_lifecycle::facts::SourceRecord;
 use usher_lifecycle::ids::{IdentityId, OperationId};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::state::IdentityState;
 
-use super::SqliteStore;
-use super::rows::{Cells, failed, json_of};
+use super::SqlStore;
+use super::db::{Row, Tx, query};
+use super::cells::{numbers, Cells, failed, json_of};
 use crate::{Identities, IdentityRef, IdentityRow, OpenOperation, StoreError, StoreVersions, StoredAccount};
 
 /// Most identities in one page: a page of 2,000 people with three accounts each is about 10 MiB.
@@ -24,43 +23,45 @@ const DOING: &str = "reading identities";
 const IDENTITIES: &str = r#"
     SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
            i.state AS "identity.state", i.next_change_us AS "identity.next_change_us"
-    FROM identity i WHERE i.id IN (SELECT value FROM json_each(?1)) ORDER BY i.id"#;
+    FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY i.id"#;
 
 const RECORDS: &str = r#"
     SELECT r.id AS "source_record.id", r.identity AS "source_record.identity", s.name AS "source.name",
            r.key AS "source_record.key", r.attributes AS "source_record.attributes",
            r.absent_since_us AS "source_record.absent_since_us"
-    FROM source_record r CROSS JOIN source s ON s.id = r.source
-    WHERE r.identity IN (SELECT value FROM json_each(?1)) ORDER BY r.id"#;
+    FROM source_record r CROSS JOIN source s
+    WHERE s.id = r.source AND r.identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY r.id"#;
 
 const ACCOUNTS: &str = r#"
     SELECT a.id AS "account.id", a.identity AS "account.identity", t.name AS "target.name", a.kind AS "account.kind",
            a.state AS "account.state", a.external_id AS "account.external_id", a.attributes AS "account.attributes",
            a.entitlements AS "account.entitlements", a.version AS "account.version", a.written AS "account.written",
            a.observed_us AS "account.observed_us"
-    FROM account a CROSS JOIN target t ON t.id = a.target
-    WHERE a.identity IN (SELECT value FROM json_each(?1)) ORDER BY t.name, a.kind"#;
+    FROM account a CROSS JOIN target t
+    WHERE t.id = a.target AND a.identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY t.name, a.kind"#;
 
-pub(super) const OPEN_OPERATIONS: &str = r#"
+pub(crate) const OPEN_OPERATIONS: &str = r#"
     SELECT o.id AS "operation.id", o.account AS "operation.account", o.public_id AS "operation.public_id",
            o.work AS "operation.work", o.state AS "operation.state", o.priority AS "operation.priority",
            o.attempts AS "operation.attempts", o.settle AS "operation.settle", o.due_us AS "operation.due_us",
            o.message AS "operation.message", o.cause AS "operation.cause"
-    FROM account a CROSS JOIN operation o ON o.account = a.id AND o.state < 4
-    WHERE a.identity IN (SELECT value FROM json_each(?1)) ORDER BY o.id"#;
+    FROM account a CROSS JOIN operation o
+    WHERE o.account = a.id AND o.state < 4 AND a.identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY o.id"#;
 
 const BY_KEY: &str = r#"
     SELECT r.identity AS identity, s.name AS source, i.public_id AS public_id
     FROM source_record r JOIN source s ON s.id = r.source JOIN identity i ON i.id = r.identity
-    WHERE r.key = ?1 ORDER BY r.id LIMIT 10"#;
+    WHERE r.key = $1 ORDER BY r.id LIMIT 10"#;
 
 const VERSIONS: &str = "
-    SELECT facts, observed, (SELECT coalesce(max(version), 0) FROM document WHERE kind = 0),
+    SELECT CAST(facts + (SELECT coalesce(sum(w.facts), 0) FROM writer w WHERE w.closed_us IS NULL) AS BIGINT),
+           CAST(observed + (SELECT coalesce(sum(w.observed), 0) FROM writer w WHERE w.closed_us IS NULL) AS BIGINT),
+           (SELECT coalesce(max(version), 0) FROM document WHERE kind = 0),
            (SELECT coalesce(max(version), 0) FROM document WHERE kind = 1)
     FROM meta WHERE id = 1";
 
 #[async_trait]
-impl Identities for SqliteStore {
+impl Identities for SqlStore {
     async fn identity(&self, key_or_id: &str) -> Result<IdentityRow, StoreError> {
         let mut tx = self.read(DOING).await?;
         let number = match key_or_id.parse::<IdentityId>() {
@@ -81,10 +82,10 @@ impl Identities for SqliteStore {
         limit: u32,
     ) -> Result<Vec<IdentityRow>, StoreError> {
         let mut tx = self.read(DOING).await?;
-        let rows = sqlx::query("SELECT id FROM identity WHERE id > ?1 ORDER BY id LIMIT ?2")
+        let rows = query("SELECT id FROM identity WHERE id > $1 ORDER BY id LIMIT $2")
             .bind(after.map_or(0, |after| after.0))
             .bind(limit.min(PAGE_MAX))
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut tx)
             .await
             .map_err(failed(DOING))?;
         let numbers = numbers(&rows)?;
@@ -97,11 +98,11 @@ impl Identities for SqliteStore {
     }
 
     async fn identity_totals(&self) -> Result<Vec<(Option<IdentityState>, u64)>, StoreError> {
-        let rows = sqlx::query(
-            r#"SELECT 0 AS "identity.id", state AS "identity.state", count(*) AS "identity.count"
+        let rows = query(
+            r#"SELECT CAST(0 AS BIGINT) AS "identity.id", state AS "identity.state", count(*) AS "identity.count"
                FROM identity GROUP BY state ORDER BY state"#,
         )
-        .fetch_all(&self.readers)
+        .fetch_all(&mut self.read(DOING).await?)
         .await
         .map_err(failed(DOING))?;
         rows.iter()
@@ -116,11 +117,11 @@ impl Identities for SqliteStore {
     }
 
     async fn account_totals(&self) -> Result<Vec<(TargetName, AccountState, u64)>, StoreError> {
-        let rows = sqlx::query(
-            r#"SELECT 0 AS "account.id", t.name AS "target.name", a.state AS "account.state", count(*) AS "account.count"
+        let rows = query(
+            r#"SELECT CAST(0 AS BIGINT) AS "account.id", t.name AS "target.name", a.state AS "account.state", count(*) AS "account.count"
                FROM account a JOIN target t ON t.id = a.target GROUP BY a.target, a.state ORDER BY t.name, a.state"#,
         )
-        .fetch_all(&self.readers)
+        .fetch_all(&mut self.read(DOING).await?)
         .await
         .map_err(failed(DOING))?;
         rows.iter()
@@ -137,11 +138,11 @@ impl Identities for SqliteStore {
 
     async fn next_change(&self) -> Result<Option<Timestamp>, StoreError> {
         // Dirty identities are due at once, so theirs do not count.
-        let row = sqlx::query(
+        let row = query(
             r#"SELECT id AS "identity.id", next_change_us AS "identity.next_change_us" FROM identity
                WHERE dirty = 0 AND next_change_us IS NOT NULL ORDER BY next_change_us LIMIT 1"#,
         )
-        .fetch_optional(&self.readers)
+        .fetch_optional(&mut self.read(DOING).await?)
         .await
         .map_err(failed(DOING))?;
         row.map(|row| Cells::new(&row, "identity.id")?.time("identity.next_change_us"))
@@ -158,25 +159,25 @@ fn unknown(key_or_id: &str) -> StoreError {
     StoreError::NotFound(format!("nobody has the key or id `{shown}`"))
 }
 
-async fn by_id(connection: &mut SqliteConnection, id: IdentityId) -> Result<Option<i64>, StoreError> {
-    let row = sqlx::query("SELECT id FROM identity WHERE public_id = ?1")
+async fn by_id(connection: &mut Tx<'_>, id: IdentityId) -> Result<Option<i64>, StoreError> {
+    let row = query("SELECT id FROM identity WHERE public_id = $1")
         .bind(id.uuid().as_bytes().to_vec())
         .fetch_optional(connection)
         .await
         .map_err(failed(DOING))?;
-    row.map(|row| row.try_get(0).map_err(failed(DOING))).transpose()
+    row.map(|row| row.at(0).map_err(failed(DOING))).transpose()
 }
 
-async fn by_key(connection: &mut SqliteConnection, key: &str) -> Result<i64, StoreError> {
-    let rows = sqlx::query(BY_KEY)
+async fn by_key(connection: &mut Tx<'_>, key: &str) -> Result<i64, StoreError> {
+    let rows = query(BY_KEY)
         .bind(key)
         .fetch_all(connection)
         .await
         .map_err(failed(DOING))?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
-        let source: String = row.try_get("source").map_err(failed(DOING))?;
-        let identity: i64 = row.try_get("identity").map_err(failed(DOING))?;
+        let source: String = row.get("source").map_err(failed(DOING))?;
+        let identity: i64 = row.get("identity").map_err(failed(DOING))?;
         found.push((source, identity, Cells::unnumbered(row).uuid("public_id")?));
     }
     match found.as_slice() {
@@ -195,20 +196,13 @@ async fn by_key(connection: &mut SqliteConnection, key: &str) -> Result<i64, Sto
     }
 }
 
-/// The first column of each row.
-pub(super) fn numbers(rows: &[SqliteRow]) -> Result<Vec<i64>, StoreError> {
-    rows.iter()
-        .map(|row| row.try_get(0).map_err(failed(DOING)))
-        .collect()
-}
-
 /// The versions at the moment of the transaction.
-pub(super) async fn versions(connection: &mut SqliteConnection) -> Result<StoreVersions, StoreError> {
-    let row = sqlx::query(VERSIONS)
+pub(super) async fn versions(connection: &mut Tx<'_>) -> Result<StoreVersions, StoreError> {
+    let row = query(VERSIONS)
         .fetch_one(connection)
         .await
         .map_err(failed(DOING))?;
-    let at = |index: usize| row.try_get::<i64, _>(index).map_err(failed(DOING));
+    let at = |index: usize| row.at::<i64>(index).map_err(failed(DOING));
     Ok(StoreVersions {
         facts: at(0)?,
         observed: at(1)?,
@@ -219,13 +213,13 @@ pub(super) async fn versions(connection: &mut SqliteConnection) -> Result<StoreV
 
 /// Identities by number, in the order of their numbers.
 pub(super) async fn load(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx<'_>,
     numbers: &[i64],
 ) -> Result<Vec<IdentityRow>, StoreError> {
     let wanted = json_of(DOING, numbers)?;
-    let rows = sqlx::query(IDENTITIES)
+    let rows = query(IDENTITIES)
         .bind(&wanted)
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await
         .map_err(failed(DOING))?;
     let mut identities = rows.iter().map(identity_row).collect::<Result<Vec<_>, _>>()?;
@@ -235,9 +229,9 @@ pub(super) async fn load(
         .map(|(place, identity)| (identity.reference.0, place))
         .collect();
 
-    let rows = sqlx::query(RECORDS)
+    let rows = query(RECORDS)
         .bind(&wanted)
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await
         .map_err(failed(DOING))?;
     for row in &rows {
@@ -247,9 +241,9 @@ pub(super) async fn load(
         }
     }
     let open = open_operations(connection, &wanted).await?;
-    let rows = sqlx::query(ACCOUNTS)
+    let rows = query(ACCOUNTS)
         .bind(&wanted)
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await
         .map_err(failed(DOING))?;
     let mut open = open;
@@ -271,7 +265,7 @@ pub(super) async fn load(
     Ok(identities)
 }
 
-fn identity_row(row: &SqliteRow) -> Result<IdentityRow, StoreError> {
+fn identity_row(row: &Row) -> Result<IdentityRow, StoreError> {
     let cells = Cells::new(row, "identity.id")?;
     Ok(IdentityRow {
         reference: IdentityRef(cells.get("identity.id")?),
@@ -284,7 +278,7 @@ fn identity_row(row: &SqliteRow) -> Result<IdentityRow, StoreError> {
     })
 }
 
-fn record(row: &SqliteRow) -> Result<(i64, SourceRecord), StoreError> {
+fn record(row: &Row) -> Result<(i64, SourceRecord), StoreError> {
     let cells = Cells::new(row, "source_record.id")?;
     let record = SourceRecord {
         source: cells.name("source.name")?,
@@ -318,10 +312,10 @@ pub(super) fn observed(cells: &Cells<'_>) -> Result<ObservedAccount, StoreError>
 }
 
 async fn open_operations(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx<'_>,
     wanted: &str,
 ) -> Result<HashMap<i64, Vec<OpenOperation>>, StoreError> {
-    let rows = sqlx::query(OPEN_OPERATIONS)
+    let rows = query(OPEN_OPERATIONS)
         .bind(wanted)
         .fetch_all(connection)
         .await

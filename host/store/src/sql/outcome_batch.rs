@@ -8,41 +8,44 @@ use usher_lifecycle::ids::OperationId;
 
 use super::operations::promote;
 use super::outcomes::DOING;
-use super::rows::{Cells, failed, json_of, micros};
+use super::db::query;
+use super::cells::{Cells, failed, json_of, micros};
 use super::write::{Entry, Subject, Write};
 use crate::StoreError;
 
 /// That `find` saw nothing is evidence only of the attempt it went before: when nothing is left to be read back, it has
 /// expired, unless the attempt was only put off.
-pub(super) const UPDATE_OPERATIONS: &str = "
+pub(crate) const UPDATE_OPERATIONS: &str = "
     UPDATE operation
     SET state = j.state, due_us = j.due, attempts = j.attempts, settle = j.settle, unknown_since_us = j.unknown,
         ended_us = j.ended, message = j.message, absence_us = CASE WHEN j.keeps_absence = 1 THEN operation.absence_us END
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS due, value ->> 3 AS attempts, value ->> 4 AS settle,
-                 value ->> 5 AS unknown, value ->> 6 AS ended, value ->> 7 AS message,
-                 value ->> 8 AS keeps_absence FROM json_each(?1)) AS j
+    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS state, CAST(value ->> 2 AS BIGINT) AS due,
+                 CAST(value ->> 3 AS BIGINT) AS attempts, CAST(value ->> 4 AS BIGINT) AS settle, CAST(value ->> 5 AS BIGINT) AS unknown,
+                 CAST(value ->> 6 AS BIGINT) AS ended, value ->> 7 AS message, CAST(value ->> 8 AS BIGINT) AS keeps_absence
+          FROM json_each($1)) AS j
     WHERE operation.id = j.id";
 
-pub(super) const UPDATE_ACCOUNTS: &str = "
+pub(crate) const UPDATE_ACCOUNTS: &str = "
     UPDATE account
     SET state = j.state, external_id = j.external_id, attributes = j.attributes, entitlements = j.entitlements,
-        version = j.version, written = j.written, observed_us = ?2
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS external_id, value ->> 3 AS attributes,
-                 value ->> 4 AS entitlements, value ->> 5 AS version, unhex(value ->> 6) AS written FROM json_each(?1)) AS j
+        version = j.version, written = j.written, observed_us = $2
+    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS state, value ->> 2 AS external_id, value ->> 3 AS attributes,
+                 value ->> 4 AS entitlements, value ->> 5 AS version, unhex(value ->> 6) AS written FROM json_each($1)) AS j
     WHERE account.id = j.id";
 
-pub(super) const SUPERSEDE_WAITING: &str = r#"
-    UPDATE operation SET state = 6, ended_us = ?2, message = 'the operation before it was given up'
-    WHERE state = 0 AND state < 4 AND account IN (SELECT value FROM json_each(?1))
+pub(crate) const SUPERSEDE_WAITING: &str = r#"
+    UPDATE operation SET state = 6, ended_us = $2, message = 'the operation before it was given up'
+    WHERE state = 0 AND state < 4 AND account IN (SELECT CAST(value AS BIGINT) FROM json_each($1))
     RETURNING id AS "operation.id", account AS "operation.account", public_id AS "operation.public_id",
-              cause AS "operation.cause", work ->> 'do' AS "operation.work""#;
+              cause AS "operation.cause", verb AS "operation.work""#;
 
-pub(super) const TOUCH_IDENTITIES: &str = "
-    UPDATE identity SET facts_version = facts_version + 1, dirty = max(identity.dirty, j.dirty)
-    FROM (SELECT value ->> 0 AS id, value ->> 1 AS dirty FROM json_each(?1)) AS j
+pub(crate) const TOUCH_IDENTITIES: &str = "
+    UPDATE identity SET facts_version = facts_version + 1, replan = 0,
+        dirty = CASE WHEN j.dirty = 1 OR identity.replan = 1 THEN 1 ELSE identity.dirty END
+    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS dirty FROM json_each($1)) AS j
     WHERE identity.id = j.id";
 
-pub(super) type OperationUpdate = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String, bool);
+pub(super) type OperationUpdate = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String, i64);
 pub(super) type AccountUpdate = (
     i64,
     i64,
@@ -70,16 +73,16 @@ impl Batch {
         if self.operations.is_empty() {
             return Ok(());
         }
-        sqlx::query(UPDATE_OPERATIONS)
+        query(UPDATE_OPERATIONS)
             .bind(json_of(DOING, &self.operations)?)
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
         if !self.accounts.is_empty() {
-            sqlx::query(UPDATE_ACCOUNTS)
+            query(UPDATE_ACCOUNTS)
                 .bind(json_of(DOING, &self.accounts)?)
                 .bind(micros(at))
-                .execute(&mut *write.tx)
+                .execute(&mut write.tx)
                 .await
                 .map_err(failed(DOING))?;
         }
@@ -90,9 +93,9 @@ impl Batch {
             .iter()
             .map(|(identity, dirty)| (*identity, i64::from(*dirty)))
             .collect();
-        sqlx::query(TOUCH_IDENTITIES)
+        query(TOUCH_IDENTITIES)
             .bind(json_of(DOING, &touched)?)
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
         Ok(())
@@ -108,10 +111,10 @@ async fn supersede_waiting(
         return Ok(());
     }
     let accounts: Vec<i64> = given_up.keys().copied().collect();
-    let rows = sqlx::query(SUPERSEDE_WAITING)
+    let rows = query(SUPERSEDE_WAITING)
         .bind(json_of(DOING, &accounts)?)
         .bind(micros(at))
-        .fetch_all(&mut *write.tx)
+        .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
     for row in &rows {

@@ -7,8 +7,9 @@ use serde_json::json;
 use usher_lifecycle::ids::SnapshotId;
 use usher_lifecycle::name::SourceName;
 
-use super::SqliteStore;
-use super::rows::{Cells, failed, hex, json_of, micros};
+use super::SqlStore;
+use super::db::query;
+use super::cells::{Cells, failed, hex, json_of, micros};
 use super::snapshots::{insert, latest_accepted, payload, refuse_while_unabsorbed, source_number, staging};
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{
@@ -23,41 +24,41 @@ const DISCARD_ROWS_MAX: i64 = 5_000;
 const INDEX: &str = r#"
     SELECT r.id AS "source_record.id", r.key AS "source_record.key", r.digest AS "source_record.digest",
            r.missing_snapshots AS "source_record.missing_snapshots", r.absent_since_us AS "source_record.absent_since_us"
-    FROM source_record r WHERE r.source = (SELECT id FROM source WHERE name = ?1)"#;
+    FROM source_record r WHERE r.source = (SELECT id FROM source WHERE name = $1)"#;
 
 const DISCARD_ROWS: &str = "
     DELETE FROM staged WHERE (snapshot, key) IN (
         SELECT g.snapshot, g.key FROM staged g
         JOIN snapshot p ON p.id = g.snapshot
-        WHERE p.state = 0 AND p.source = (SELECT id FROM source WHERE name = ?1)
-        LIMIT ?2)";
+        WHERE p.state = 0 AND p.source = (SELECT id FROM source WHERE name = $1)
+        LIMIT $2)";
 
 const DISCARD_SNAPSHOTS: &str = "
     UPDATE snapshot SET state = 3, reason = 'never finished; thrown away when the next import of this source began'
-    WHERE source = ?1 AND state = 0";
+    WHERE source = $1 AND state = 0";
 
 const DELETE_RESTAGED: &str = "
-    DELETE FROM staged WHERE snapshot = ?1 AND key IN (SELECT value FROM json_each(?2))";
+    DELETE FROM staged WHERE snapshot = $1 AND key IN (SELECT value ->> 0 FROM json_each($2))";
 
 const INSERT_STAGED: &str = "
     INSERT INTO staged (snapshot, key, change, attributes, digest)
-    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each(?2)";
+    SELECT $1, value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, unhex(value ->> 3) FROM json_each($2)";
 
 const LIST: &str = r#"
     SELECT p.id AS "snapshot.id", p.public_id AS "snapshot.public_id", s.name AS "source.name", p.origin AS "snapshot.origin",
            p.file_digest AS "snapshot.file_digest", p.rows AS "snapshot.rows", p.changes AS "snapshot.changes",
            p.state AS "snapshot.state", p.at_us AS "snapshot.at_us", p.reason AS "snapshot.reason"
-    FROM snapshot p JOIN source s ON s.id = p.source ORDER BY p.id DESC LIMIT ?1"#;
+    FROM snapshot p JOIN source s ON s.id = p.source ORDER BY p.id DESC LIMIT $1"#;
 
 #[async_trait]
-impl FactsStore for SqliteStore {
+impl FactsStore for SqlStore {
     async fn source_index(&self, source: &SourceName) -> Result<HashMap<String, IndexEntry>, StoreError> {
         let doing = "reading the records of a source";
         let mut tx = self.read(doing).await?;
         refuse_while_unabsorbed(&mut tx).await?;
-        let rows = sqlx::query(INDEX)
+        let rows = query(INDEX)
             .bind(source.as_str())
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut tx)
             .await
             .map_err(failed(doing))?;
         let mut index = HashMap::with_capacity(rows.len());
@@ -84,13 +85,13 @@ impl FactsStore for SqliteStore {
         let mut writer = self.writer.lock().await;
         loop {
             let mut write = writer.begin(doing, context).await?;
-            let deleted = sqlx::query(DISCARD_ROWS)
+            let deleted = query(DISCARD_ROWS)
                 .bind(snapshot.source.as_str())
                 .bind(DISCARD_ROWS_MAX)
-                .execute(&mut *write.tx)
+                .execute(&mut write.tx)
                 .await
                 .map_err(failed(doing))?
-                .rows_affected();
+                ;
             write.commit(Raised::default()).await?;
             if deleted == 0 {
                 break;
@@ -99,9 +100,9 @@ impl FactsStore for SqliteStore {
         let mut write = writer.begin(doing, context).await?;
         refuse_while_unabsorbed(&mut write.tx).await?;
         let source = source_number(&mut write.tx, &snapshot.source).await?;
-        sqlx::query(DISCARD_SNAPSHOTS)
+        query(DISCARD_SNAPSHOTS)
             .bind(source)
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(doing))?;
         let id = SnapshotId::from_parts(context.at, &self.random());
@@ -140,11 +141,11 @@ impl FactsStore for SqliteStore {
         } else {
             SnapshotState::Accepted
         };
-        sqlx::query("UPDATE snapshot SET state = ?2, at_us = ?3 WHERE id = ?1")
+        query("UPDATE snapshot SET state = $2, at_us = $3 WHERE id = $1")
             .bind(found.number)
             .bind(state as i64)
             .bind(micros(context.at))
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(doing))?;
         let mut payload = payload(snapshot, &found.source_name, &found.origin, found.rows);
@@ -194,9 +195,9 @@ impl FactsStore for SqliteStore {
     }
 
     async fn snapshots(&self, limit: u32) -> Result<Vec<Snapshot>, StoreError> {
-        let rows = sqlx::query(LIST)
+        let rows = query(LIST)
             .bind(limit)
-            .fetch_all(&self.readers)
+            .fetch_all(&mut self.read("listing imports").await?)
             .await
             .map_err(failed("listing imports"))?;
         rows.iter()
@@ -218,7 +219,7 @@ impl FactsStore for SqliteStore {
     }
 }
 
-impl SqliteStore {
+impl SqlStore {
     async fn stage_chunk(&self, snapshot: SnapshotId, records: &[StagedRecord]) -> Result<(), StoreError> {
         let doing = "staging an import";
         // The same key twice: the last wins, here as between calls.
@@ -238,31 +239,31 @@ impl SqliteStore {
             });
         }
         staged.sort_unstable_by_key(|(key, ..)| *key);
-        let keys: Vec<&str> = staged.iter().map(|(key, ..)| *key).collect();
+        let keys: Vec<[&str; 1]> = staged.iter().map(|(key, ..)| [*key]).collect();
         let (keys, rows) = (json_of(doing, &keys)?, json_of(doing, &staged)?);
 
         let mut writer = self.writer.lock().await;
         let mut tx = writer.plain(doing).await?;
         let found = staging(&mut tx, snapshot).await?;
-        let replaced = sqlx::query(DELETE_RESTAGED)
+        let replaced = query(DELETE_RESTAGED)
             .bind(found.number)
             .bind(keys)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await
             .map_err(failed(doing))?
-            .rows_affected();
-        let added = sqlx::query(INSERT_STAGED)
+            ;
+        let added = query(INSERT_STAGED)
             .bind(found.number)
             .bind(rows)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await
             .map_err(failed(doing))?
-            .rows_affected();
-        sqlx::query("UPDATE snapshot SET changes = changes + ?2 - ?3 WHERE id = ?1")
+            ;
+        query("UPDATE snapshot SET changes = changes + $2 - $3 WHERE id = $1")
             .bind(found.number)
             .bind(i64::try_from(added).unwrap_or(i64::MAX))
             .bind(i64::try_from(replaced).unwrap_or(i64::MAX))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await
             .map_err(failed(doing))?;
         tx.commit().await.map_err(failed(doing))

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::SqliteRow;
 
-use super::SqliteStore;
-use super::rows::{Cells, failed, hex, micros};
+use super::SqlStore;
+use super::db::{Row, query};
+use super::cells::{Cells, failed, hex, micros};
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{Artifact, ArtifactInfo, Context, StoreError};
 
@@ -17,15 +17,15 @@ const LIST: &str = r#"
 const ONE: &str = r#"
     SELECT id AS "artifact.id", digest AS "artifact.digest", name AS "artifact.name", version AS "artifact.version",
            size_bytes AS "artifact.size_bytes", added_us AS "artifact.added_us"
-    FROM artifact WHERE digest = ?1"#;
+    FROM artifact WHERE digest = $1"#;
 
 const BYTES: &str =
-    r#"SELECT id AS "artifact.id", bytes AS "artifact.bytes" FROM artifact WHERE digest = ?1"#;
+    r#"SELECT id AS "artifact.id", bytes AS "artifact.bytes" FROM artifact WHERE digest = $1"#;
 
 const INSERT: &str = "
-    INSERT INTO artifact (digest, name, version, size_bytes, added_us, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO artifact (digest, name, version, size_bytes, added_us, bytes) VALUES ($1, $2, $3, $4, $5, $6)";
 
-impl SqliteStore {
+impl SqlStore {
     /// One row of a few megabytes: the one write that may take longer than the others; it happens when a person adds a connector.
     pub(super) async fn put_artifact(
         &self,
@@ -42,22 +42,22 @@ impl SqliteStore {
         })?;
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(doing, context).await?;
-        let known = sqlx::query(ONE)
+        let known = query(ONE)
             .bind(digest.to_vec())
-            .fetch_optional(&mut *write.tx)
+            .fetch_optional(&mut write.tx)
             .await
             .map_err(failed(doing))?;
         if let Some(row) = known {
             return info(&row);
         }
-        sqlx::query(INSERT)
+        query(INSERT)
             .bind(digest.to_vec())
             .bind(name)
             .bind(version)
             .bind(size_bytes)
             .bind(micros(context.at))
             .bind(bytes)
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(doing))?;
         write.audit(&Entry {
@@ -66,9 +66,9 @@ impl SqliteStore {
             cause: NO_CAUSE,
             payload: json!({ "name": name, "version": version, "digest": hex(&digest), "size-bytes": size_bytes }),
         });
-        let row = sqlx::query(ONE)
+        let row = query(ONE)
             .bind(digest.to_vec())
-            .fetch_one(&mut *write.tx)
+            .fetch_one(&mut write.tx)
             .await
             .map_err(failed(doing))?;
         let added = info(&row)?;
@@ -77,8 +77,8 @@ impl SqliteStore {
     }
 
     pub(super) async fn list_artifacts(&self) -> Result<Vec<ArtifactInfo>, StoreError> {
-        let rows = sqlx::query(LIST)
-            .fetch_all(&self.readers)
+        let rows = query(LIST)
+            .fetch_all(&mut self.read("listing the connectors").await?)
             .await
             .map_err(failed("listing the connectors"))?;
         rows.iter().map(info).collect()
@@ -89,16 +89,16 @@ impl SqliteStore {
         let unknown = || StoreError::NotFound(format!("there is no connector with digest {digest:.80}"));
         let key = from_hex(digest).ok_or_else(unknown)?;
         let mut tx = self.read(doing).await?;
-        let row = sqlx::query(ONE)
+        let row = query(ONE)
             .bind(key.to_vec())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await
             .map_err(failed(doing))?
             .ok_or_else(unknown)?;
         let info = info(&row)?;
-        let row = sqlx::query(BYTES)
+        let row = query(BYTES)
             .bind(key.to_vec())
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await
             .map_err(failed(doing))?;
         let cells = Cells::new(&row, "artifact.id")?;
@@ -114,7 +114,7 @@ impl SqliteStore {
     }
 }
 
-fn info(row: &SqliteRow) -> Result<ArtifactInfo, StoreError> {
+fn info(row: &Row) -> Result<ArtifactInfo, StoreError> {
     let cells = Cells::new(row, "artifact.id")?;
     Ok(ArtifactInfo {
         digest: hex(&cells.bytes::<32>("artifact.digest")?),

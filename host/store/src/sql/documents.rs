@@ -3,23 +3,23 @@
 use async_trait::async_trait;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::SqliteConnection;
 
-use super::SqliteStore;
-use super::rows::{Cells, failed, hex, micros};
+use super::SqlStore;
+use super::db::{Tx, query};
+use super::cells::{Cells, failed, hex, micros};
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{Artifact, ArtifactInfo, Context, Document, DocumentKind, Documents, NewDocument, StoreError};
 
 const ACTIVE: &str = r#"
     SELECT id AS "document.id", version AS "document.version", text AS "document.text",
            resolved AS "document.resolved", activated_us AS "document.activated_us"
-    FROM document WHERE kind = ?1 ORDER BY version DESC LIMIT 1"#;
+    FROM document WHERE kind = $1 ORDER BY version DESC LIMIT 1"#;
 
 const INSERT: &str = "
-    INSERT INTO document (kind, version, text, resolved, activated_us) VALUES (?1, ?2, ?3, ?4, ?5)";
+    INSERT INTO document (kind, version, text, resolved, activated_us) VALUES ($1, $2, $3, $4, $5)";
 
 #[async_trait]
-impl Documents for SqliteStore {
+impl Documents for SqlStore {
     async fn document(&self, kind: DocumentKind) -> Result<Option<Document>, StoreError> {
         let mut tx = self.read("reading a document").await?;
         active(&mut tx, kind).await
@@ -37,13 +37,13 @@ impl Documents for SqliteStore {
             return Ok(before.version);
         }
         let version = before.map_or(0, |before| before.version) + 1;
-        sqlx::query(INSERT)
+        query(INSERT)
             .bind(kind_code(document.kind))
             .bind(version)
             .bind(&document.text)
             .bind(document.resolved.to_string())
             .bind(micros(context.at))
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(doing))?;
         // Every identity is due now: it was planned under a smaller sum of versions.
@@ -58,6 +58,7 @@ impl Documents for SqliteStore {
             }),
         });
         write.commit(Raised::default()).await?;
+        self.place.wake();
         Ok(version)
     }
 
@@ -80,7 +81,7 @@ impl Documents for SqliteStore {
     }
 }
 
-pub(super) const fn kind_code(kind: DocumentKind) -> i64 {
+pub(crate) const fn kind_code(kind: DocumentKind) -> i64 {
     match kind {
         DocumentKind::Policy => 0,
         DocumentKind::Targets => 1,
@@ -88,10 +89,10 @@ pub(super) const fn kind_code(kind: DocumentKind) -> i64 {
 }
 
 async fn active(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx<'_>,
     kind: DocumentKind,
 ) -> Result<Option<Document>, StoreError> {
-    let row = sqlx::query(ACTIVE)
+    let row = query(ACTIVE)
         .bind(kind_code(kind))
         .fetch_optional(connection)
         .await

@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use usher_lifecycle::account::AccountSlot;
 use usher_lifecycle::ids::{IdentityId, OperationId};
 use usher_lifecycle::operation::OperationState;
 
-use super::SqliteStore;
-use super::identities::numbers;
-use super::rows::{Cells, failed, json_of, micros};
-use super::write::{Entry, Raised, Subject};
+use super::SqlStore;
+use super::db::{Row, Sql, Tx, composed, query};
+use super::cells::{Cells, failed, hex, json_of, micros, numbers};
+use super::write::{Entry, Raised, Subject, close_writers};
 use crate::{
-    Claim, ClaimedOperation, Context, OperationFilter, OperationRow, Operations, Outcome, StoreError, Totals,
+    Claim, Context, OperationFilter, OperationRow, Operations, Outcome, Recorded, Replicas, Rest, StoreError, Totals,
 };
 
+/// How often a commit is tried again at once because other writers changed the same rows.
+const CONTENDED_MAX: u32 = 5;
 /// Most operations in one list.
 const LIST_MAX: u32 = 10_000;
 /// Beyond this many operations in all, totals leave out the ended ones: counting them would read the whole table.
@@ -26,28 +26,49 @@ const COUNTED_MAX: i64 = 100_000;
 
 const LOST: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.cause AS "operation.cause",
-           o.work ->> 'do' AS "operation.work", o.attempts AS "operation.attempts", a.kind AS "account.kind",
+           o.verb AS "operation.work", o.attempts AS "operation.attempts", a.kind AS "account.kind",
            t.name AS "target.name", i.id AS "identity.id", i.public_id AS "identity.public_id"
     FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
-    WHERE o.state < 4 AND o.state = 2 AND o.writer <> ?1 ORDER BY o.id"#;
+    WHERE o.state < 4 AND o.state = 2 AND EXISTS (SELECT 1 FROM writer w WHERE w.id = o.writer AND w.closed_us IS NOT NULL)
+    ORDER BY o.id"#;
+
+/// A writer that holds its row is in the middle of a commit, so it is not gone.
+const LOST_WRITERS: Sql = Sql {
+    sqlite: "SELECT id FROM writer WHERE closed_us IS NULL AND id <> $1 AND $2 > 0",
+    postgres: "SELECT id FROM writer
+               WHERE closed_us IS NULL AND id <> $1
+                 AND seen_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - $2
+               ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+};
+
+const LOST_OWNERS: &str = "
+    SELECT i.id FROM identity i WHERE i.id IN (
+        SELECT a.identity FROM operation o JOIN account a ON a.id = o.account JOIN writer w ON w.id = o.writer
+        WHERE o.state < 4 AND o.state = 2 AND w.closed_us IS NOT NULL)
+    ORDER BY i.id FOR NO KEY UPDATE";
+
+const RESTING: &str = r#"
+    SELECT t.id AS "target.id", t.name AS "target.name", t.paused_until_us AS "target.paused_until_us",
+           t.pause_reason AS "target.pause_reason"
+    FROM target t WHERE t.paused_until_us > $1 ORDER BY t.name"#;
 
 const RECOVER: &str = "
-    UPDATE operation SET state = 1, settle = 1, unknown_since_us = coalesce(unknown_since_us, claimed_us), due_us = min(due_us, ?2)
-    WHERE id IN (SELECT value FROM json_each(?1))";
+    UPDATE operation SET state = 1, settle = 1, unknown_since_us = coalesce(unknown_since_us, claimed_us), due_us = CASE WHEN due_us < $2 THEN due_us ELSE $2 END
+    WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 /// The first open operation of an account, if it waits, becomes ready.
-pub(super) const PROMOTE: &str = "
+pub(crate) const PROMOTE: &str = "
     UPDATE operation SET state = 1
     WHERE state = 0 AND id IN (
-        SELECT (SELECT o.id FROM operation o WHERE o.account = j.value AND o.state < 4 ORDER BY o.id LIMIT 1)
-        FROM json_each(?1) AS j)";
+        SELECT (SELECT o.id FROM operation o WHERE o.account = CAST(j.value AS BIGINT) AND o.state < 4 ORDER BY o.id LIMIT 1)
+        FROM json_each($1) AS j)";
 
 /// Each target and priority is one bounded look into the index.
-pub(super) const NEXT_DUE: &str = "
+pub(crate) const NEXT_DUE: &str = "
     SELECT min(due) FROM (
-        SELECT (SELECT o.due_us FROM operation o
-                WHERE o.state = 1 AND o.target = t.id AND o.priority = p.value ORDER BY o.due_us LIMIT 1) AS due
-        FROM target t CROSS JOIN json_each('[0,1,2,3,4]') AS p)";
+        SELECT (SELECT CASE WHEN t.paused_until_us > o.due_us THEN t.paused_until_us ELSE o.due_us END FROM operation o
+                WHERE o.state = 1 AND o.target = t.id AND o.priority = CAST(p.value AS BIGINT) ORDER BY o.due_us LIMIT 1) AS due
+        FROM target t CROSS JOIN json_each(CAST('[0,1,2,3,4]' AS TEXT)) AS p) AS q";
 
 const LISTED: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", i.public_id AS "identity.public_id",
@@ -57,37 +78,42 @@ const LISTED: &str = r#"
            coalesce(o.ended_us, o.due_us) AS "operation.due_us", o.message AS "operation.message",
            o.cause AS "operation.cause"
     FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
-    WHERE (?1 IS NULL OR o.state IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR t.name = ?2)"#;
+    WHERE (CAST($1 AS TEXT) IS NULL OR o.state IN (SELECT CAST(value AS BIGINT) FROM json_each($1))) AND (CAST($2 AS TEXT) IS NULL OR t.name = $2)"#;
 
 const TOTALS: &str = r#"
-    SELECT 0 AS "operation.id", t.name AS "target.name", o.state AS "operation.state", count(*) AS "operation.count"
+    SELECT CAST(0 AS BIGINT) AS "operation.id", t.name AS "target.name", o.state AS "operation.state", count(*) AS "operation.count"
     FROM operation o JOIN target t ON t.id = o.target"#;
+
+const OWNER_OF_ONE: &str = "
+    SELECT i.id FROM identity i WHERE i.id IN (
+        SELECT a.identity FROM operation o JOIN account a ON a.id = o.account WHERE o.public_id = unhex($1))
+    FOR NO KEY UPDATE";
 
 const ONE: &str = r#"
     SELECT o.id AS "operation.id", o.state AS "operation.state", o.account AS "operation.account", o.cause AS "operation.cause",
-           o.work ->> 'do' AS "operation.work", a.kind AS "account.kind", t.name AS "target.name",
+           o.verb AS "operation.work", a.kind AS "account.kind", t.name AS "target.name",
            i.id AS "identity.id", i.public_id AS "identity.public_id",
-           EXISTS (SELECT 1 FROM operation b WHERE b.account = o.account AND b.state < 4 AND b.id <> o.id) AS "operation.others"
+           (SELECT count(*) FROM operation b WHERE b.account = o.account AND b.state < 4 AND b.id <> o.id) AS "operation.others"
     FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
-    WHERE o.public_id = ?1"#;
+    WHERE o.public_id = $1"#;
 
 /// Whether it is read back first stands with it. What was seen before it was held is evidence only of an attempt to be read back.
 const RELEASE: &str = "
     UPDATE operation
-    SET state = 1, due_us = ?2, ended_us = NULL, message = 'released by a person', attempts = 0,
+    SET state = 1, due_us = $2, ended_us = NULL, message = 'released by a person', attempts = 0,
         absence_us = CASE WHEN settle = 1 THEN absence_us END
-    WHERE id = ?1";
+    WHERE id = $1";
 
 #[async_trait]
-impl Operations for SqliteStore {
+impl Operations for SqlStore {
     async fn recover(&self, context: &Context) -> Result<u64, StoreError> {
         let doing = "recovering operations";
+        self.close_lost_writers(context).await?;
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(doing, context).await?;
-        let own = write.writer;
-        let rows = sqlx::query(LOST)
-            .bind(own)
-            .fetch_all(&mut *write.tx)
+        lock_owners(&mut write.tx, doing, LOST_OWNERS, None).await?;
+        let rows = query(LOST)
+            .fetch_all(&mut write.tx)
             .await
             .map_err(failed(doing))?;
         if rows.is_empty() {
@@ -109,10 +135,10 @@ impl Operations for SqliteStore {
                 }),
             });
         }
-        sqlx::query(RECOVER)
+        query(RECOVER)
             .bind(json_of(doing, &numbers(&rows)?)?)
             .bind(micros(context.at))
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(doing))?;
         write
@@ -130,33 +156,38 @@ impl Operations for SqliteStore {
         outcomes: &[Outcome],
         claim: &Claim,
         context: &Context,
-    ) -> Result<(Vec<ClaimedOperation>, Vec<i64>), StoreError> {
-        let mut writer = self.writer.lock().await;
-        let mut write = writer.begin("recording outcomes and claiming", context).await?;
-        let mut fenced = super::outcomes::record_absences(&mut write, absences, context.at).await?;
-        let recorded = super::outcomes::record(&mut write, outcomes, context.at).await?;
-        fenced.extend(recorded.fenced);
-        let claimed = super::claim::claim(&mut write, claim, context.at).await?;
-        if recorded.count == 0 && claimed.is_empty() && absences.is_empty() {
-            // Nothing to keep: an idle look at the queue costs no disk write.
-            return Ok((claimed, fenced));
+    ) -> Result<Recorded, StoreError> {
+        let mut tries = 0;
+        loop {
+            match self.record_once(absences, outcomes, claim, context).await {
+                // Others were at the same rows; nothing was recorded, and the next look sees what they did.
+                Err(StoreError::Contended(_)) if tries < CONTENDED_MAX => tries += 1,
+                result => return result,
+            }
         }
-        write
-            .commit(Raised {
-                facts: false,
-                observed: recorded.count > 0,
-            })
-            .await?;
-        Ok((claimed, fenced))
+    }
+
+    async fn resting(&self, now: Timestamp) -> Result<Vec<Rest>, StoreError> {
+        let doing = "reading which targets rest";
+        let mut tx = self.read(doing).await?;
+        let rows = query(RESTING)
+            .bind(micros(now))
+            .fetch_all(&mut tx)
+            .await
+            .map_err(failed(doing))?;
+        let rests = rows
+            .iter()
+            .map(|row| super::claim::resting(&Cells::new(row, "target.id")?, now));
+        rests.filter_map(Result::transpose).collect()
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let doing = "reading when the next operation is due";
-        let row = sqlx::query(NEXT_DUE)
-            .fetch_one(&self.readers)
+        let row = query(NEXT_DUE)
+            .fetch_one(&mut self.read(doing).await?)
             .await
             .map_err(failed(doing))?;
-        let due: Option<i64> = row.try_get(0).map_err(failed(doing))?;
+        let due: Option<i64> = row.at(0).map_err(failed(doing))?;
         due.map(Timestamp::from_microsecond)
             .transpose()
             .map_err(|error| StoreError::Corrupt {
@@ -172,24 +203,24 @@ impl Operations for SqliteStore {
         // Which index leads: the identity's accounts, the open operations, or the newest rows.
         let only_open = !filter.states.is_empty() && filter.states.iter().all(|state| state.is_open());
         let of_identity = if filter.identity.is_some() {
-            "AND a.identity = ?3"
+            "AND a.identity = $3"
         } else {
-            "AND ?3 IS NULL"
+            "AND CAST($3 AS BIGINT) IS NULL"
         };
         let open = if only_open { "AND o.state < 4" } else { "" };
-        let sql = format!("{LISTED} {of_identity} {open} ORDER BY o.id DESC LIMIT ?4");
+        let sql = format!("{LISTED} {of_identity} {open} ORDER BY o.id DESC LIMIT $4");
         let states: Vec<i64> = filter.states.iter().map(|state| *state as i64).collect();
         let states = if states.is_empty() {
             None
         } else {
             Some(json_of(doing, &states)?)
         };
-        let rows = sqlx::query(AssertSqlSafe(sql))
+        let rows = composed(sql)
             .bind(states)
             .bind(filter.target.as_ref().map(|target| target.as_str().to_owned()))
             .bind(filter.identity.map(|identity| identity.0))
             .bind(filter.limit.min(LIST_MAX))
-            .fetch_all(&self.readers)
+            .fetch_all(&mut self.read(doing).await?)
             .await
             .map_err(failed(doing))?;
         rows.iter().map(listed).collect()
@@ -198,19 +229,19 @@ impl Operations for SqliteStore {
     async fn operation_totals(&self) -> Result<Vec<Totals>, StoreError> {
         let doing = "counting operations";
         let mut tx = self.read(doing).await?;
-        let row = sqlx::query("SELECT coalesce(max(id), 0) FROM operation")
-            .fetch_one(&mut *tx)
+        let row = query("SELECT coalesce(max(id), 0) FROM operation")
+            .fetch_one(&mut tx)
             .await
             .map_err(failed(doing))?;
-        let all: i64 = row.try_get(0).map_err(failed(doing))?;
+        let all: i64 = row.at(0).map_err(failed(doing))?;
         let only = if all > COUNTED_MAX {
             "WHERE o.state < 4"
         } else {
             ""
         };
         let sql = format!("{TOTALS} {only} GROUP BY o.target, o.state ORDER BY t.name, o.state");
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .fetch_all(&mut *tx)
+        let rows = composed(sql)
+            .fetch_all(&mut tx)
             .await
             .map_err(failed(doing))?;
         rows.iter()
@@ -229,16 +260,17 @@ impl Operations for SqliteStore {
         let doing = "releasing an operation";
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(doing, context).await?;
-        let row = sqlx::query(ONE)
+        lock_owners(&mut write.tx, doing, OWNER_OF_ONE, Some(hex(id.uuid().as_bytes()))).await?;
+        let row = query(ONE)
             .bind(id.uuid().as_bytes().to_vec())
-            .fetch_optional(&mut *write.tx)
+            .fetch_optional(&mut write.tx)
             .await
             .map_err(failed(doing))?
             .ok_or_else(|| StoreError::NotFound(format!("there is no operation {id}")))?;
         let cells = Cells::new(&row, "operation.id")?;
         match cells.operation_state("operation.state")? {
             OperationState::Held => {}
-            OperationState::Failed if !cells.flag("operation.others")? => {}
+            OperationState::Failed if cells.get::<i64>("operation.others")? == 0 => {}
             OperationState::Failed => {
                 return Err(StoreError::Stale(format!(
                     "{id} is overtaken: its account has newer operations; release those"
@@ -255,15 +287,15 @@ impl Operations for SqliteStore {
             }
         }
         let subject = subject(&cells)?;
-        sqlx::query(RELEASE)
+        query(RELEASE)
             .bind(cells.get::<i64>("operation.id")?)
             .bind(micros(context.at))
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(doing))?;
-        sqlx::query("UPDATE identity SET facts_version = facts_version + 1 WHERE id = ?1")
+        query("UPDATE identity SET facts_version = facts_version + 1 WHERE id = $1")
             .bind(subject.number)
-            .execute(&mut *write.tx)
+            .execute(&mut write.tx)
             .await
             .map_err(failed(doing))?;
         write.audit(&Entry {
@@ -281,24 +313,101 @@ impl Operations for SqliteStore {
                 facts: false,
                 observed: true,
             })
+            .await?;
+        self.place.wake();
+        Ok(())
+    }
+}
+
+impl SqlStore {
+    async fn record_once(
+        &self,
+        absences: &[(i64, u32)],
+        outcomes: &[Outcome],
+        claim: &Claim,
+        context: &Context,
+    ) -> Result<Recorded, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let mut write = writer.begin("recording outcomes and claiming", context).await?;
+        let mut fenced = super::outcomes::record_absences(&mut write, absences, context.at).await?;
+        let recorded = super::outcomes::record(&mut write, outcomes, context.at).await?;
+        fenced.extend(recorded.fenced);
+        super::claim::rest(&mut write, &claim.rests).await?;
+        let claimed = super::claim::claim(&mut write, claim, context.at).await?;
+        let is_idle = recorded.count == 0 && claimed.operations.is_empty();
+        let done = Recorded {
+            claimed: claimed.operations,
+            fenced,
+            resting: claimed.resting,
+            frozen: claimed.frozen,
+        };
+        if is_idle && absences.is_empty() && claim.rests.is_empty() {
+            // Nothing to keep: an idle look at the queue costs no disk write.
+            return Ok(done);
+        }
+        write
+            .commit(Raised {
+                facts: false,
+                observed: recorded.count > 0,
+            })
+            .await?;
+        Ok(done)
+    }
+
+    /// Closes writers whose lease is over, in a transaction of its own: a writer caught in the middle of one then fails, and lets go of what
+    /// it holds.
+    async fn close_lost_writers(&self, context: &Context) -> Result<(), StoreError> {
+        let Some(lease) = self.lease() else { return Ok(()) };
+        let doing = "closing writers that are gone";
+        let mut writer = self.writer.lock().await;
+        let own = writer.id;
+        let mut tx = writer.plain(doing).await?;
+        let rows = query(LOST_WRITERS)
+            .bind(own)
+            .bind(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX))
+            .fetch_all(&mut tx)
             .await
+            .map_err(failed(doing))?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        close_writers(&mut tx, &numbers(&rows)?, context.at).await?;
+        tx.commit().await.map_err(failed(doing))
     }
 }
 
 /// Lets the first open operation of each account be claimed, if it waits. A held one lets nothing past.
 pub(super) async fn promote(
-    connection: &mut SqliteConnection,
+    connection: &mut Tx<'_>,
     accounts: &BTreeSet<i64>,
 ) -> Result<(), StoreError> {
     let doing = "making the next operation ready";
     if accounts.is_empty() {
         return Ok(());
     }
-    sqlx::query(PROMOTE)
+    query(PROMOTE)
         .bind(json_of(doing, accounts)?)
         .execute(connection)
         .await
         .map_err(failed(doing))?;
+    Ok(())
+}
+
+/// Locks the identities that a statement names, in the order of their numbers, where others may be at work too.
+pub(super) async fn lock_owners(
+    tx: &mut Tx<'_>,
+    doing: &'static str,
+    owners: &'static str,
+    of: Option<String>,
+) -> Result<(), StoreError> {
+    if tx.is_shared() {
+        let statement = query(owners);
+        let statement = match of {
+            Some(of) => statement.bind(of),
+            None => statement,
+        };
+        statement.fetch_all(tx).await.map_err(failed(doing))?;
+    }
     Ok(())
 }
 
@@ -318,7 +427,7 @@ pub(super) fn slot(cells: &Cells<'_>) -> Result<AccountSlot, StoreError> {
     })
 }
 
-fn listed(row: &SqliteRow) -> Result<OperationRow, StoreError> {
+fn listed(row: &Row) -> Result<OperationRow, StoreError> {
     let cells = Cells::new(row, "operation.id")?;
     Ok(OperationRow {
         id: OperationId::new(cells.uuid("operation.public_id")?),

@@ -1,0 +1,192 @@
+//! The lease: a heartbeat that others can see, who else is there, and wake-ups between hosts.
+//!
+//! One task per process beats, one listens and tells. Neither is on the way of an outcome: `NOTIFY` takes a lock that all committing
+//! transactions of a server share, so it is sent on its own, at most once per [`DEBOUNCE`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::sql::cells::failed;
+use crate::{Membership, StoreError};
+
+/// Beats within one lease: two may be lost.
+const BEATS_PER_LEASE: u32 = 3;
+/// Wake-ups sent to others are at least this far apart.
+const DEBOUNCE: Duration = Duration::from_millis(20);
+/// How long to wait before listening again after the connection was lost.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// The channel of wake-ups. Databases do not hear each other; schemas of one database do, and are woken for nothing.
+const CHANNEL: &str = "usher_wake";
+
+const BEAT: &str = "
+    UPDATE writer SET seen_us = CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)
+    WHERE id = $1 AND closed_us IS NULL";
+
+const LIVE: &str = "
+    SELECT id FROM writer
+    WHERE closed_us IS NULL AND seen_us > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - $1
+    ORDER BY id";
+
+/// This process's lease. Its tasks end when it is dropped.
+pub(crate) struct Lease {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    duration: Duration,
+    state: Mutex<State>,
+    wakes: watch::Sender<u64>,
+    tell: Notify,
+}
+
+#[derive(Clone)]
+struct State {
+    own: i64,
+    /// Beats seen since this writer began.
+    beats: u32,
+    /// Until when others leave its work alone, if not later.
+    holds_until: Option<Instant>,
+    writers: Vec<i64>,
+}
+
+impl Lease {
+    /// Begins to beat for a writer that has just registered.
+    pub(crate) async fn start(pool: PgPool, own: i64, duration: Duration) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared {
+            duration,
+            state: Mutex::new(State {
+                own,
+                beats: 0,
+                holds_until: None,
+                writers: vec![own],
+            }),
+            wakes: watch::Sender::new(0),
+            tell: Notify::new(),
+        });
+        shared.beat(&pool).await.map_err(failed("beginning the lease"))?;
+        let tasks = vec![
+            tokio::spawn(beat_on(pool.clone(), Arc::clone(&shared))),
+            tokio::spawn(tell(pool.clone(), Arc::clone(&shared))),
+            tokio::spawn(listen(pool, Arc::clone(&shared))),
+        ];
+        Ok(Self { shared, tasks })
+    }
+
+    /// Goes on as another writer.
+    pub(crate) fn begin(&self, own: i64) {
+        let mut state = self.shared.state();
+        *state = State {
+            own,
+            beats: 0,
+            holds_until: Some(Instant::now() + self.shared.duration),
+            writers: vec![own],
+        };
+    }
+
+    pub(crate) fn duration(&self) -> Duration {
+        self.shared.duration
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.shared
+            .state()
+            .holds_until
+            .is_some_and(|until| Instant::now() < until)
+    }
+
+    pub(crate) fn membership(&self) -> Membership {
+        let state = self.shared.state().clone();
+        Membership {
+            own: state.own,
+            // A whole interval has passed since the first beat: every other live writer has beaten once and seen this one.
+            settled: state.beats > BEATS_PER_LEASE || state.writers == [state.own],
+            writers: state.writers,
+        }
+    }
+
+    /// Wakes listeners here at once, elsewhere soon.
+    pub(crate) fn wake(&self) {
+        self.shared.wakes.send_modify(|count| *count += 1);
+        self.shared.tell.notify_one();
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.wakes.subscribe()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing that holds it can panic; were it so, what it holds would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn beat(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        let own = self.state().own;
+        let sent = Instant::now();
+        let kept = sqlx::query(BEAT).bind(own).execute(pool).await?.rows_affected() > 0;
+        let lease_us = i64::try_from(self.duration.as_micros()).unwrap_or(i64::MAX);
+        let writers: Vec<(i64,)> = sqlx::query_as(LIVE).bind(lease_us).fetch_all(pool).await?;
+        let mut state = self.state();
+        if state.own == own {
+            // Taken over: nothing of it counts any more, its next commit says so.
+            state.holds_until = kept.then(|| sent + self.duration);
+            state.beats = state.beats.saturating_add(1);
+            state.writers = writers.into_iter().map(|(id,)| id).collect();
+        }
+        Ok(())
+    }
+}
+
+async fn beat_on(pool: PgPool, shared: Arc<Shared>) {
+    let mut beats = interval(shared.duration / BEATS_PER_LEASE);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        // A beat that failed is not lost yet: the next may succeed within the lease. If none does, the lease does not hold.
+        let _ = shared.beat(&pool).await;
+    }
+}
+
+async fn tell(pool: PgPool, shared: Arc<Shared>) {
+    loop {
+        shared.tell.notified().await;
+        // Lost ones cost a delay: the others look again from time to time.
+        let _ = sqlx::query("SELECT pg_notify($1, '')")
+            .bind(CHANNEL)
+            .execute(&pool)
+            .await;
+        sleep(DEBOUNCE).await;
+    }
+}
+
+async fn listen(pool: PgPool, shared: Arc<Shared>) {
+    loop {
+        if let Ok(mut listener) = PgListener::connect_with(&pool).await
+            && listener.listen(CHANNEL).await.is_ok()
+        {
+            // Something may have happened while nobody listened.
+            shared.wakes.send_modify(|count| *count += 1);
+            while listener.recv().await.is_ok() {
+                shared.wakes.send_modify(|count| *count += 1);
+            }
+        }
+        sleep(LISTEN_AGAIN).await;
+    }
+}

@@ -1,0 +1,120 @@
+//! The schema on PostgreSQL. The version is kept in a table of its own, in the same transaction.
+
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+use crate::StoreError;
+use crate::schema::{self, Migration};
+use crate::sql::cells::failed;
+
+/// Whoever migrates holds this advisory lock until the end of the transaction: "Ushr".
+const MIGRATION_LOCK: i64 = 0x5573_6872;
+
+const DOING: &str = "migrating the schema";
+
+fn migrations() -> Vec<Migration> {
+    schema::migrations([
+        include_str!("../../migrations/postgres/0001_first_light.sql"),
+        include_str!("../../migrations/postgres/0002_staged_present.sql"),
+        include_str!("../../migrations/postgres/0003_two_stores.sql"),
+    ])
+}
+
+/// The version of the schema; `None` where there are no tables of ours.
+pub(super) async fn version(pool: &PgPool) -> Result<Option<i64>, StoreError> {
+    let doing = "reading the schema version";
+    let mut connection = pool.acquire().await.map_err(failed(doing))?;
+    version_of(&mut connection).await
+}
+
+async fn version_of(connection: &mut PgConnection) -> Result<Option<i64>, StoreError> {
+    let doing = "reading the schema version";
+    let there: (bool,) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'schema_version' AND relnamespace = current_schema()::regnamespace)",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed(doing))?;
+    if !there.0 {
+        return Ok(None);
+    }
+    let row: (Option<i64>,) = sqlx::query_as("SELECT max(version) FROM schema_version")
+        .fetch_one(connection)
+        .await
+        .map_err(failed(doing))?;
+    Ok(row.0)
+}
+
+/// Brings the schema up to date, whole or not at all. A database of a program too new is refused untouched, and what an older program still at
+/// work would not bear waits for it.
+pub(super) async fn migrate(pool: &PgPool, lease: Duration) -> Result<(), StoreError> {
+    migrate_with(pool, lease, &migrations()).await
+}
+
+async fn migrate_with(pool: &PgPool, lease: Duration, migrations: &[Migration]) -> Result<(), StoreError> {
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    let mut connection = pool.acquire().await.map_err(failed(DOING))?;
+    let mut tx = connection.begin().await.map_err(failed(DOING))?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed(DOING))?;
+    let found = version_of(&mut tx).await?.unwrap_or(0);
+    let mut oldest = None;
+    if found >= 3 {
+        let row: (i64,) = sqlx::query_as("SELECT works_from FROM meta")
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed(DOING))?
+            .unwrap_or((found,));
+        schema::check(found, row.0, known)?;
+        oldest = oldest_at_work(&mut tx, lease).await?;
+    }
+    if found >= known {
+        return Ok(());
+    }
+    if found == 0 {
+        sqlx::query("CREATE TABLE schema_version (version BIGINT PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())")
+            .execute(&mut *tx)
+            .await
+            .map_err(failed(DOING))?;
+    }
+    for (number, migration) in (1_i64..).zip(migrations) {
+        if number <= found {
+            continue;
+        }
+        schema::may_run(number, migration, oldest)?;
+        sqlx::raw_sql(migration.sql)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed(DOING))?;
+        sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+            .bind(number)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed(DOING))?;
+        if number > 3 {
+            sqlx::query("UPDATE meta SET works_from = $1")
+                .bind(migration.works_from)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed(DOING))?;
+        }
+    }
+    tx.commit().await.map_err(failed(DOING))
+}
+
+/// The oldest schema version known by a program that is at work now.
+async fn oldest_at_work(connection: &mut PgConnection, lease: Duration) -> Result<Option<i64>, StoreError> {
+    let row: (Option<i64>,) = sqlx::query_as(
+        "SELECT min(schema_version) FROM writer
+         WHERE closed_us IS NULL AND seen_us > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - $1",
+    )
+    .bind(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX))
+    .fetch_one(connection)
+    .await
+    .map_err(failed(DOING))?;
+    Ok(row.0)
+}

@@ -1,0 +1,406 @@
+//! The write transaction: one writer per process; audit rows, counters and the high-water time in the same commit.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::{Connection as _, PgPool, SqliteConnection};
+use uuid::Uuid;
+
+use super::cells::{Cells, failed, hex, json_of, micros, numbers};
+use super::db::{Sql, Tx, query};
+use crate::schema::SCHEMA_VERSION;
+use crate::{Context, StoreError};
+
+/// The one connection of this process that writes.
+pub(crate) struct Writer {
+    connection: Connection,
+    /// This opening of the store: the fence of its claims and the name of its audit chain.
+    pub(crate) id: i64,
+    /// The end of its chain, known from the last commit. `None` after a transaction that did not end in a seen commit: then it
+    /// is read again.
+    head: Option<Head>,
+    name: String,
+}
+
+/// How the writer reaches its database.
+pub(crate) enum Connection {
+    Sqlite(SqliteConnection),
+    /// A pool of one, which connects again after a failure.
+    Postgres(PgPool),
+}
+
+/// The end of an audit chain.
+#[derive(Clone, Copy)]
+struct Head {
+    n: i64,
+    hash: [u8; 32],
+}
+
+/// The identity an audit row is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject {
+    pub(crate) number: i64,
+    pub(crate) id: Uuid,
+}
+
+/// One audit row to write.
+pub(crate) struct Entry<'a> {
+    pub(crate) event: &'static str,
+    pub(crate) subject: Option<Subject>,
+    /// A cause as JSON text.
+    pub(crate) cause: &'a str,
+    pub(crate) payload: Value,
+}
+
+/// A row as its statement takes it: one array of the JSON parameter.
+#[derive(Serialize)]
+struct AuditRow(
+    i64,
+    i64,
+    i64,
+    String,
+    &'static str,
+    Option<i64>,
+    String,
+    String,
+    String,
+);
+
+/// A cause with no links, as JSON text.
+pub(crate) const NO_CAUSE: &str = "[]";
+
+/// Which counters a commit raises.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Raised {
+    pub(crate) facts: bool,
+    pub(crate) observed: bool,
+}
+
+/// A write transaction. Dropped without a commit, it is rolled back and the next one reads the end of the audit again.
+pub(crate) struct Write<'a> {
+    pub(crate) tx: Tx<'a>,
+    pub(crate) writer: i64,
+    known_head: &'a mut Option<Head>,
+    head: Head,
+    doing: &'static str,
+    actor: String,
+    at_us: i64,
+    rows: Vec<AuditRow>,
+}
+
+impl Connection {
+    async fn begin(&mut self) -> Result<Tx<'_>, sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => connection.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
+            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+        }
+    }
+}
+
+impl Writer {
+    /// Registers as a new writer. `name` says who it is, for people.
+    pub(crate) async fn new(connection: Connection, name: String, at: Timestamp) -> Result<Self, StoreError> {
+        let mut writer = Self {
+            connection,
+            id: 0,
+            head: None,
+            name,
+        };
+        writer.register(at).await?;
+        Ok(writer)
+    }
+
+    /// Becomes a new writer incarnation with a chain of its own, which begins at the newest audit row.
+    pub(crate) async fn register(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        let doing = "opening the store";
+        self.head = None;
+        let mut tx = self.connection.begin().await.map_err(failed(doing))?;
+        let newest = query(NEWEST_ROW)
+            .fetch_optional(&mut tx)
+            .await
+            .map_err(failed(doing))?;
+        let (genesis, after) = match newest {
+            None => ([0; 32], None),
+            Some(row) => {
+                let cells = Cells::new(&row, "audit.seq")?;
+                let after: (i64, i64) = (cells.get("audit.writer")?, cells.get("audit.n")?);
+                (cells.bytes("audit.hash")?, Some(after))
+            }
+        };
+        if !tx.is_shared() {
+            // One process owns the folder: whoever wrote before is gone.
+            let before = open_writers(&mut tx).await?;
+            close_writers(&mut tx, &before, at).await?;
+        }
+        query("INSERT INTO meta (id, high_water_us) VALUES (1, $1) ON CONFLICT DO NOTHING")
+            .bind(micros(at))
+            .execute(&mut tx)
+            .await
+            .map_err(failed(doing))?;
+        let row = query(REGISTER)
+            .bind(micros(at))
+            .bind(genesis.to_vec())
+            .bind(after.map(|(writer, _)| writer))
+            .bind(after.map(|(_, n)| n))
+            .bind(&self.name)
+            .bind(SCHEMA_VERSION)
+            .fetch_one(&mut tx)
+            .await
+            .map_err(failed(doing))?;
+        let id = row.at(0).map_err(failed(doing))?;
+        tx.commit().await.map_err(failed(doing))?;
+        self.id = id;
+        self.head = Some(Head { n: 0, hash: genesis });
+        Ok(())
+    }
+
+    /// Leaves in order.
+    pub(crate) async fn leave(&mut self) -> Result<(), StoreError> {
+        let doing = "leaving the store";
+        let id = self.id;
+        let mut tx = self.connection.begin().await.map_err(failed(doing))?;
+        let row = query("SELECT high_water_us FROM writer WHERE id = $1")
+            .bind(id)
+            .fetch_one(&mut tx)
+            .await
+            .map_err(failed(doing))?;
+        let at_us: i64 = row.at(0).map_err(failed(doing))?;
+        let at = Timestamp::from_microsecond(at_us).unwrap_or(Timestamp::UNIX_EPOCH);
+        close_writers(&mut tx, &[id], at).await?;
+        tx.commit().await.map_err(failed(doing))
+    }
+
+    /// Closes the connection; on SQLite the last one folds the write-ahead log into the database file.
+    pub(crate) async fn close(self) -> Result<(), StoreError> {
+        match self.connection {
+            Connection::Sqlite(connection) => connection.close().await.map_err(failed("closing the database")),
+            Connection::Postgres(pool) => {
+                pool.close().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins a transaction that changes no facts and has no audit rows (staging).
+    pub(crate) async fn plain(&mut self, doing: &'static str) -> Result<Tx<'_>, StoreError> {
+        self.connection.begin().await.map_err(failed(doing))
+    }
+
+    /// Begins a transaction whose audit rows carry the context.
+    pub(crate) async fn begin(
+        &mut self,
+        doing: &'static str,
+        context: &Context,
+    ) -> Result<Write<'_>, StoreError> {
+        let actor = json_of(doing, &context.actor)?;
+        let known = self.head.take();
+        let mut tx = self.connection.begin().await.map_err(failed(doing))?;
+        let head = match known {
+            Some(head) => head,
+            None => own_head(&mut tx, self.id).await?,
+        };
+        Ok(Write {
+            tx,
+            writer: self.id,
+            known_head: &mut self.head,
+            head,
+            doing,
+            actor,
+            at_us: micros(context.at),
+            rows: Vec::new(),
+        })
+    }
+}
+
+impl Write<'_> {
+    /// Goes on as another actor, at another time.
+    pub(crate) fn acts_as(&mut self, context: &Context) -> Result<(), StoreError> {
+        self.actor = json_of(self.doing, &context.actor)?;
+        self.at_us = micros(context.at);
+        Ok(())
+    }
+
+    /// Adds an audit row; written with the commit.
+    pub(crate) fn audit(&mut self, entry: &Entry<'_>) {
+        let payload = entry.payload.to_string();
+        let n = self.head.n + 1;
+        let hash = row_hash(
+            &self.head.hash,
+            &Hashed {
+                seq: None,
+                writer: self.writer,
+                n,
+                at_us: self.at_us,
+                actor: &self.actor,
+                event: entry.event,
+                identity: entry.subject.map(|subject| subject.id),
+                cause: entry.cause,
+                payload: &payload,
+            },
+        );
+        self.head = Head { n, hash };
+        self.rows.push(AuditRow(
+            self.writer,
+            n,
+            self.at_us,
+            self.actor.clone(),
+            entry.event,
+            entry.subject.map(|subject| subject.number),
+            entry.cause.to_owned(),
+            payload,
+            hex(&hash),
+        ));
+    }
+
+    /// Writes the audit rows, raises the high-water time and the counters, and commits.
+    pub(crate) async fn commit(mut self, raised: Raised) -> Result<(), StoreError> {
+        let doing = self.doing;
+        if !self.rows.is_empty() {
+            let rows = json_of(doing, &self.rows)?;
+            query(INSERT_AUDIT)
+                .bind(rows)
+                .execute(&mut self.tx)
+                .await
+                .map_err(failed(doing))?;
+        }
+        let raised = query(RAISE)
+            .bind(self.writer)
+            .bind(self.head.n)
+            .bind(self.head.hash.to_vec())
+            .bind(self.at_us)
+            .bind(i64::from(raised.facts))
+            .bind(i64::from(raised.observed))
+            .execute(&mut self.tx)
+            .await
+            .map_err(failed(doing))?;
+        if raised == 0 {
+            // Dropped, the transaction is rolled back.
+            return Err(StoreError::Fenced(format!(
+                "{doing}: this process was not heard of for too long and others took over its work; nothing was recorded"
+            )));
+        }
+        self.tx.commit().await.map_err(failed(doing))?;
+        *self.known_head = Some(self.head);
+        Ok(())
+    }
+}
+
+const INSERT_AUDIT: &str = "
+    INSERT INTO audit (writer, n, at_us, actor, event, identity, cause, payload, hash)
+    SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT), value ->> 3, value ->> 4,
+           CAST(value ->> 5 AS BIGINT), value ->> 6, value ->> 7, unhex(value ->> 8)
+    FROM json_each($1) ORDER BY key";
+
+/// Every commit ends with it: the fence, the heartbeat, the end of the chain and the counters, all in the writer's own row.
+const RAISE: Sql = Sql {
+    sqlite: "UPDATE writer SET head_n = $2, head_hash = $3, seen_us = $4,
+                 high_water_us = CASE WHEN high_water_us > $4 THEN high_water_us ELSE $4 END,
+                 facts = facts + $5, observed = observed + $6
+             WHERE id = $1 AND closed_us IS NULL",
+    postgres: "UPDATE writer SET head_n = $2, head_hash = $3,
+                   seen_us = CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT),
+                   high_water_us = greatest(high_water_us, $4), facts = facts + $5, observed = observed + $6
+               WHERE id = $1 AND closed_us IS NULL",
+};
+
+const REGISTER: Sql = Sql {
+    sqlite: "INSERT INTO writer (opened_us, genesis, after_writer, after_n, name, schema_version, seen_us, high_water_us, head_hash)
+             VALUES ($1, $2, $3, $4, $5, $6, $1, $1, $2) RETURNING id",
+    postgres: "INSERT INTO writer (opened_us, genesis, after_writer, after_n, name, schema_version, seen_us, high_water_us, head_hash)
+               VALUES ($1, $2, $3, $4, $5, $6, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT), $1, $2) RETURNING id",
+};
+
+const NEWEST_ROW: &str = r#"
+    SELECT seq AS "audit.seq", writer AS "audit.writer", n AS "audit.n", hash AS "audit.hash"
+    FROM audit ORDER BY seq DESC LIMIT 1"#;
+
+const OWN_HEAD: &str = r#"
+    SELECT id AS "writer.id", head_n AS "writer.head_n", head_hash AS "writer.head_hash" FROM writer WHERE id = $1"#;
+
+const FOLD: &str = "
+    UPDATE meta
+    SET facts = facts + (SELECT CAST(coalesce(sum(w.facts), 0) AS BIGINT) FROM writer w
+                         WHERE w.closed_us IS NULL AND w.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))),
+        observed = observed + (SELECT CAST(coalesce(sum(w.observed), 0) AS BIGINT) FROM writer w
+                               WHERE w.closed_us IS NULL AND w.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))),
+        high_water_us = (SELECT max(h.us) FROM (
+            SELECT high_water_us AS us FROM meta
+            UNION ALL SELECT w.high_water_us FROM writer w WHERE w.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))) AS h)
+    WHERE id = 1";
+
+const CLOSE: &str = "
+    UPDATE writer SET closed_us = $2, facts = 0, observed = 0
+    WHERE closed_us IS NULL AND id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
+
+async fn own_head(tx: &mut Tx<'_>, writer: i64) -> Result<Head, StoreError> {
+    let row = query(OWN_HEAD)
+        .bind(writer)
+        .fetch_one(tx)
+        .await
+        .map_err(failed("reading the end of the audit"))?;
+    let cells = Cells::new(&row, "writer.id")?;
+    Ok(Head {
+        n: cells.get("writer.head_n")?,
+        hash: cells.bytes("writer.head_hash")?,
+    })
+}
+
+/// Writers that have not left.
+pub(crate) async fn open_writers(tx: &mut Tx<'_>) -> Result<Vec<i64>, StoreError> {
+    let doing = "reading the writers";
+    let rows = query("SELECT id FROM writer WHERE closed_us IS NULL ORDER BY id")
+        .fetch_all(tx)
+        .await
+        .map_err(failed(doing))?;
+    numbers(&rows)
+}
+
+/// Closes writers: nothing of them is recorded any more. What they counted goes to `meta`.
+pub(crate) async fn close_writers(tx: &mut Tx<'_>, writers: &[i64], at: Timestamp) -> Result<(), StoreError> {
+    let doing = "closing writers";
+    let ids = json_of(doing, writers)?;
+    query(FOLD).bind(&ids).execute(tx).await.map_err(failed(doing))?;
+    query(CLOSE)
+        .bind(ids)
+        .bind(micros(at))
+        .execute(tx)
+        .await
+        .map_err(failed(doing))?;
+    Ok(())
+}
+
+/// The content of an audit row that its hash covers.
+pub(crate) struct Hashed<'a> {
+    /// Only rows of before schema version 3 cover it; it is the database's own since several write at once.
+    pub(crate) seq: Option<i64>,
+    pub(crate) writer: i64,
+    pub(crate) n: i64,
+    pub(crate) at_us: i64,
+    pub(crate) actor: &'a str,
+    pub(crate) event: &'a str,
+    pub(crate) identity: Option<Uuid>,
+    pub(crate) cause: &'a str,
+    pub(crate) payload: &'a str,
+}
+
+/// SHA-256 over the hash before it and every field; texts carry their length, so that no two rows read the same.
+pub(crate) fn row_hash(previous: &[u8; 32], row: &Hashed<'_>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(previous);
+    for number in row.seq.into_iter().chain([row.writer, row.n, row.at_us]) {
+        hasher.update(number.to_be_bytes());
+    }
+    match row.identity {
+        Some(id) => {
+            hasher.update([1]);
+            hasher.update(id.as_bytes());
+        }
+        None => hasher.update([0]),
+    }
+    for text in [row.actor, row.event, row.cause, row.payload] {
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().into()
+}
