@@ -196,6 +196,14 @@ impl From<StoreError> for Failure {
                 Self::new(Exit::Folder, message).advice("wait until the other process is done, or end it")
             }
             StoreError::Version(_) => Self::new(Exit::Folder, message),
+            StoreError::Fenced(_) => Self::new(Exit::Unexpected, message).advice(
+                "this process could not reach the database in time and others took its work; run the command again",
+            ),
+            StoreError::Frozen(_) => Self::new(Exit::LeftOver, message).advice("look why, then `usher thaw`"),
+            StoreError::Key(_) => Self::new(Exit::Folder, message),
+            StoreError::Contended(_) => {
+                Self::new(Exit::Unexpected, message).advice("others changed the same rows; run the command again")
+            }
             StoreError::Corrupt { .. } => Self::new(Exit::Damaged, message).advice(RESTORE),
             StoreError::Unavailable { ref message, .. } if is_damaged(message) => {
                 Self::new(Exit::Damaged, error.to_string()).advice(RESTORE)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use usher_engine::ports::Clock;
 use usher_engine::{Engine, Ports};
 use usher_lifecycle::cause::Actor;
-use usher_store::{Context, SqliteStore, Store};
+use usher_store::{Context, SqlStore, Store, sqlite};
 
 use super::actor;
 use super::clock;
@@ -23,7 +23,7 @@ use crate::render::table::count;
 /// An opened data folder.
 pub(crate) struct App {
     /// What is remembered.
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<SqlStore>,
     /// Connectors.
     pub(crate) connectors: Arc<ConnectorRegistry>,
     /// The loop.
@@ -37,14 +37,14 @@ impl App {
     pub(crate) async fn open(global: &Global) -> Result<Self, Failure> {
         folder::must_exist(&global.data)?;
         let probes = ProcessProbes::from_env().map_err(|message| Failure::new(Exit::Usage, message))?;
-        let stands = SqliteStore::rehearsal_moment(&global.data).await?;
+        let stands = sqlite::rehearsal_moment(&global.data).await?;
         let clock = clock::choose(stands, global.now)?;
         let actor = actor::person();
         let context = Context {
             actor: actor.clone(),
             at: clock.now(),
         };
-        let store = Arc::new(SqliteStore::open(&global.data, Arc::new(OsRandomness), &context).await?);
+        let store = Arc::new(sqlite::open(&global.data, Arc::new(OsRandomness), &context).await?);
         let shared: Arc<dyn Store> = store.clone();
         let connectors = Arc::new(ConnectorRegistry::new(
             shared.clone(),
@@ -104,7 +104,7 @@ impl App {
             actor: actor::person(),
             at,
         };
-        let store = SqliteStore::create(path, Arc::new(OsRandomness), &context).await?;
+        let store = sqlite::create(path, Arc::new(OsRandomness), &context).await?;
         if rehearsal {
             store.set_rehearsal().await?;
         }

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use usher_store::SqliteStore;
+use usher_store::sqlite;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ const NATIVE: &str = "native";
 
 /// Refuses what is not a data folder.
 pub(crate) fn must_exist(path: &Path) -> Result<(), Failure> {
-    if SqliteStore::exists(path) {
+    if sqlite::exists(path) {
         return Ok(());
     }
     let message = format!("{} is not a data folder of usher", path.display());
@@ -34,7 +34,7 @@ pub(crate) fn must_be_free(path: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
     };
-    if SqliteStore::exists(path) {
+    if sqlite::exists(path) {
         let message = format!("{} is a data folder already; nothing was changed", path.display());
         return Err(Failure::new(Exit::Folder, message).advice("use it, or name another with --data DIR"));
     }
