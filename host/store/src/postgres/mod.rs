@@ -15,9 +15,10 @@ use tokio::sync::Mutex;
 use self::lease::Lease;
 use crate::sql::cells::failed;
 use crate::sql::db::Tx;
+use crate::sql::keys;
 use crate::sql::write::{Connection, Writer};
 use crate::sql::{Place, Readers, SqlStore, refuse_backward_clock};
-use crate::{Context, Randomness, StoreError};
+use crate::{Context, OperatorKey, Randomness, StoreError};
 
 /// Readers at the same time: planning, a status request, the heartbeat, the listener and one to spare.
 const READERS_MAX: u32 = 5;
@@ -46,6 +47,7 @@ pub const LEASE: Duration = Duration::from_secs(15);
 pub async fn create(
     url: &str,
     options: Options,
+    key: &OperatorKey,
     randomness: Arc<dyn Randomness>,
     context: &Context,
 ) -> Result<SqlStore, StoreError> {
@@ -54,19 +56,21 @@ pub async fn create(
     check_server(&writing).await?;
     if schema::version(&writing).await?.is_some() {
         return Err(StoreError::InUse(
-            "the database already holds Usher's tables; use it, or name another database or schema".to_owned(),
+            "the database already holds Usher's tables; use it, or name another database or schema"
+                .to_owned(),
         ));
     }
-    with(connect, writing, options, randomness, context).await
+    with(connect, writing, options, key, randomness, context).await
 }
 
 /// Opens a database, brings its schema up to date and becomes one of its writers.
 ///
 /// `NotFound`: it has no tables of ours (see [`create`]). `Version`: it belongs to a newer program, or an older one is still at work.
-/// `Stale`: the clock is more than five minutes before the last commit.
+/// `Stale`: the clock is more than five minutes before the last commit. `Key`: the key does not open it.
 pub async fn open(
     url: &str,
     options: Options,
+    key: &OperatorKey,
     randomness: Arc<dyn Randomness>,
     context: &Context,
 ) -> Result<SqlStore, StoreError> {
@@ -78,28 +82,36 @@ pub async fn open(
             "the database does not hold Usher's tables; make them with `usher init`".to_owned(),
         ));
     }
-    with(connect, writing, options, randomness, context).await
+    with(connect, writing, options, key, randomness, context).await
 }
 
 async fn with(
     connect: PgConnectOptions,
     writing: PgPool,
     options: Options,
+    key: &OperatorKey,
     randomness: Arc<dyn Randomness>,
     context: &Context,
 ) -> Result<SqlStore, StoreError> {
+    let doing = "opening the database";
+    let mut tx = Tx::Postgres(writing.begin().await.map_err(failed(doing))?);
+    keys::check(&mut tx, Some(key)).await?;
+    drop(tx);
     schema::migrate(&writing, options.lease).await?;
-    let mut tx = Tx::Postgres(writing.begin().await.map_err(failed("opening the database"))?);
+    let mut tx = Tx::Postgres(writing.begin().await.map_err(failed(doing))?);
     refuse_backward_clock(&mut tx, context.at).await?;
     drop(tx);
-    let writer = Writer::new(Connection::Postgres(writing), options.name, context.at).await?;
+    let tx = Tx::Postgres(writing.begin().await.map_err(failed(doing))?);
+    let keys = keys::open(tx, key, randomness, context.at).await?;
+    let connection = Connection::Postgres(writing);
+    let writer = Writer::new(connection, options.name, Arc::clone(&keys), context.at).await?;
     let readers = pool(connect, READERS_MAX);
     let lease = Lease::start(readers.clone(), writer.id, options.lease).await?;
     Ok(SqlStore {
         place: Place::Postgres(lease),
         writer: Mutex::new(writer),
         readers: Readers::Postgres(readers),
-        randomness,
+        keys,
     })
 }
 
@@ -143,7 +155,7 @@ fn connect_options(url: &str, options: &Options) -> Result<PgConnectOptions, Sto
             ("lock_timeout", LOCK_TIMEOUT_MS.to_string()),
             ("statement_timeout", STATEMENT_TIMEOUT_MS.to_string()),
             ("synchronous_commit", "on".to_owned()),
-            ("default_transaction_isolation", "read\\ committed".to_owned()),
+            ("default_transaction_isolation", "read committed".to_owned()),
             ("timezone", "UTC".to_owned()),
         ])
         .disable_statement_logging())

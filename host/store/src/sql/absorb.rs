@@ -9,8 +9,8 @@ use usher_lifecycle::name::SourceName;
 use uuid::Uuid;
 
 use super::SqlStore;
-use super::db::{Row, Tx, query};
 use super::cells::{Cells, failed, hex, json_of};
+use super::db::{Row, Tx, query};
 use super::write::{Entry, Raised, Subject, Write};
 use crate::{Context, SnapshotState, StoreError};
 
@@ -91,7 +91,10 @@ impl SqlStore {
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, &context).await?;
         if write.tx.is_shared() {
-            query(ONE_AT_A_TIME).execute(&mut write.tx).await.map_err(failed(DOING))?;
+            query(ONE_AT_A_TIME)
+                .execute(&mut write.tx)
+                .await
+                .map_err(failed(DOING))?;
         }
         // Another writer may have absorbed some of it, or all, meanwhile.
         let Some((accepted, context)) = oldest(&mut write.tx).await? else {
@@ -370,9 +373,6 @@ async fn execute(write: &mut Write<'_>, sql: &'static str, rows: String) -> Resu
 }
 
 async fn number(connection: &mut Tx<'_>, sql: &'static str) -> Result<i64, StoreError> {
-    let row = query(sql)
-        .fetch_one(connection)
-        .await
-        .map_err(failed(DOING))?;
+    let row = query(sql).fetch_one(connection).await.map_err(failed(DOING))?;
     row.at(0).map_err(failed(DOING))
 }

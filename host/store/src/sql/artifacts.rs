@@ -4,8 +4,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::SqlStore;
-use super::db::{Row, query};
 use super::cells::{Cells, failed, hex, micros};
+use super::db::{Row, query};
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{Artifact, ArtifactInfo, Context, StoreError};
 

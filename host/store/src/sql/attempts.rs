@@ -8,10 +8,10 @@ use usher_lifecycle::ids::OperationId;
 use usher_lifecycle::operation::OperationState;
 use uuid::Uuid;
 
+use super::cells::{Cells, failed, json_of};
+use super::db::{Row, query};
 use super::operations::{slot, subject};
 use super::outcomes::DOING;
-use super::db::{Row, query};
-use super::cells::{Cells, failed, json_of};
 use super::write::{Subject, Write};
 use crate::{Outcome, StoreError};
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 
 use super::SqlStore;
-use super::db::{Row, Tx, query};
 use super::cells::{Cells, failed};
+use super::db::{Row, Tx, query};
 use super::write::{Hashed, row_hash};
 use crate::{Audit, AuditRow, IdentityRef, StoreError};
 
@@ -162,7 +162,10 @@ impl Chains {
             None => (0, self.genesis(&cells, claimed)?),
         };
         if n != last + 1 {
-            return Err(cells.corrupt("audit.n", format!("{n} follows {last} in the chain of writer {writer}")));
+            return Err(cells.corrupt(
+                "audit.n",
+                format!("{n} follows {last} in the chain of writer {writer}"),
+            ));
         }
         let identity = match cells.get::<Option<i64>>("audit.identity")? {
             None => None,

@@ -11,7 +11,8 @@ use usher_lifecycle::state::IdentityState;
 use uuid::Uuid;
 
 use super::db::{Cell, Row};
-use crate::{SnapshotState, StoreError};
+use crate::sqlite::reads::ENDED;
+use crate::{DiskTrouble, SnapshotState, StoreError};
 
 /// A row with the number by which errors name it.
 pub(crate) struct Cells<'r> {
@@ -180,24 +181,57 @@ pub(crate) const fn account_state_code(state: AccountState) -> i64 {
     }
 }
 
-/// Errors by which PostgreSQL says that others were at the same rows: serialization failure, deadlock, a lock not had in time, and a unique
-/// key that another transaction took meanwhile.
-const CONTENDED: [&str; 4] = ["40001", "40P01", "55P03", "23505"];
-
 /// Turns a database error into one for the caller, in the database's words.
 pub(crate) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
         let Some(database) = error.as_database_error() else {
-            let message = error.to_string();
+            let message = match error {
+                sqlx::Error::Protocol(message) if message == ENDED => message,
+                other => other.to_string(),
+            };
             return StoreError::Unavailable { doing, message };
         };
         let message = database.message().to_owned();
-        // Codes of five characters are PostgreSQL's; SQLite's are numbers of up to four digits.
-        let contended = database.code().is_some_and(|code| CONTENDED.contains(&code.as_ref()));
-        if contended {
-            return StoreError::Contended(format!("{doing}: {message}"));
+        match kind_of(database.code().as_deref().unwrap_or_default()) {
+            Kind::Contended => StoreError::Contended(format!("{doing}: {message}")),
+            Kind::Damaged => StoreError::Damaged(format!("{doing}: the database is damaged: {message}")),
+            Kind::Disk(trouble) => StoreError::Disk { doing, trouble, message },
+            Kind::Other => StoreError::Unavailable { doing, message },
         }
-        StoreError::Unavailable { doing, message }
+    }
+}
+
+enum Kind {
+    /// Others were at the same rows.
+    Contended,
+    /// The file is broken.
+    Damaged,
+    Disk(DiskTrouble),
+    Other,
+}
+
+/// What a database's error code means to the caller. Codes of five characters are PostgreSQL's; SQLite's are numbers of up to four digits,
+/// whose last eight bits say the kind.
+fn kind_of(code: &str) -> Kind {
+    match code {
+        // Serialization failure, deadlock, a lock not had in time, and a unique key that another transaction took meanwhile.
+        "40001" | "40P01" | "55P03" | "23505" => return Kind::Contended,
+        "53100" => return Kind::Disk(DiskTrouble::Full),
+        // A standby, or a database that was set so.
+        "25006" => return Kind::Disk(DiskTrouble::ReadOnly),
+        "58030" => return Kind::Disk(DiskTrouble::Refuses),
+        "XX001" | "XX002" => return Kind::Damaged,
+        _ => {}
+    }
+    if code.len() > 4 {
+        return Kind::Other;
+    }
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        Ok(8 | 14) => Kind::Disk(DiskTrouble::ReadOnly),
+        Ok(10) => Kind::Disk(DiskTrouble::Refuses),
+        Ok(11 | 26) => Kind::Damaged,
+        Ok(13) => Kind::Disk(DiskTrouble::Full),
+        Ok(_) | Err(_) => Kind::Other,
     }
 }
 

@@ -8,9 +8,9 @@ use usher_lifecycle::account::AccountSlot;
 use usher_lifecycle::ids::{IdentityId, OperationId};
 use usher_lifecycle::name::TargetName;
 
-use super::identities::observed;
-use super::db::{Row, Sql, query};
 use super::cells::{Cells, failed, json_of, micros, numbers};
+use super::db::{Row, Sql, query};
+use super::identities::observed;
 use super::write::{Entry, NO_CAUSE, Write};
 use crate::{Claim, ClaimedOperation, IdentityRef, Rest, StoreError};
 
@@ -117,7 +117,10 @@ pub(super) async fn claim(
     if wanted.is_empty() {
         return Ok(done);
     }
-    let row = query(FROZEN).fetch_one(&mut write.tx).await.map_err(failed(DOING))?;
+    let row = query(FROZEN)
+        .fetch_one(&mut write.tx)
+        .await
+        .map_err(failed(DOING))?;
     done.frozen = row.at(0).map_err(failed(DOING))?;
     if done.frozen.is_some() {
         return Ok(done);
@@ -176,13 +179,17 @@ pub(super) async fn claim(
 
 /// The rest of a target from its row, if it lasts.
 pub(super) fn resting(cells: &Cells<'_>, now: Timestamp) -> Result<Option<Rest>, StoreError> {
-    let until = cells.time_if_any("target.paused_until_us")?.filter(|until| *until > now);
+    let until = cells
+        .time_if_any("target.paused_until_us")?
+        .filter(|until| *until > now);
     until
         .map(|until| {
             Ok(Rest {
                 target: cells.name("target.name")?,
                 until,
-                reason: cells.get::<Option<String>>("target.pause_reason")?.unwrap_or_default(),
+                reason: cells
+                    .get::<Option<String>>("target.pause_reason")?
+                    .unwrap_or_default(),
             })
         })
         .transpose()

@@ -4,9 +4,13 @@
 //! side by side. A batch of rows goes in as one JSON array through `json_each`: SQLite has it, on PostgreSQL the first migration
 //! makes it.
 
+use std::sync::Arc;
+
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Decode, Executor, Postgres, Row as _, Sqlite, Transaction, Type};
+
+use crate::sqlite::reads::{ENDED, Read};
 
 /// A statement in both dialects.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,8 @@ impl From<&'static str> for Sql {
 pub(crate) enum Tx<'a> {
     Sqlite(Transaction<'a, Sqlite>),
     Postgres(Transaction<'a, Postgres>),
+    /// On SQLite, one that only reads: it can be ended from outside.
+    Reading(Arc<Read>),
 }
 
 impl Tx<'_> {
@@ -42,13 +48,14 @@ impl Tx<'_> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(tx) => tx.commit().await,
+            Self::Reading(_) => Ok(()),
         }
     }
 
     /// Whether other writers may be at work on the same rows.
     pub(crate) const fn is_shared(&self) -> bool {
         match self {
-            Self::Sqlite(_) => false,
+            Self::Sqlite(_) | Self::Reading(_) => false,
             Self::Postgres(_) => true,
         }
     }
@@ -200,6 +207,10 @@ impl Query {
         match tx {
             Tx::Sqlite(tx) => Ok(tx.execute(self.for_sqlite()).await?.rows_affected()),
             Tx::Postgres(tx) => Ok(tx.execute(self.for_postgres()).await?.rows_affected()),
+            Tx::Reading(read) => {
+                let mut read = read.transaction().await;
+                Ok(open(&mut read)?.execute(self.for_sqlite()).await?.rows_affected())
+            }
         }
     }
 
@@ -214,6 +225,11 @@ impl Query {
                 let rows = tx.fetch_all(self.for_postgres()).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
+            Tx::Reading(read) => {
+                let mut read = read.transaction().await;
+                let rows = open(&mut read)?.fetch_all(self.for_sqlite()).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
         }
     }
 
@@ -222,6 +238,11 @@ impl Query {
         match tx {
             Tx::Sqlite(tx) => Ok(tx.fetch_optional(self.for_sqlite()).await?.map(Row::Sqlite)),
             Tx::Postgres(tx) => Ok(tx.fetch_optional(self.for_postgres()).await?.map(Row::Postgres)),
+            Tx::Reading(read) => {
+                let mut read = read.transaction().await;
+                let row = open(&mut read)?.fetch_optional(self.for_sqlite()).await?;
+                Ok(row.map(Row::Sqlite))
+            }
         }
     }
 
@@ -253,4 +274,11 @@ impl Query {
             Value::Bytes(value) => query.bind(value),
         })
     }
+}
+
+/// The transaction of a read that was not ended.
+fn open<'r>(
+    read: &'r mut Option<Transaction<'static, Sqlite>>,
+) -> Result<&'r mut Transaction<'static, Sqlite>, sqlx::Error> {
+    read.as_mut().ok_or_else(|| sqlx::Error::Protocol(ENDED.to_owned()))
 }

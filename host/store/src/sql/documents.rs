@@ -5,8 +5,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::SqlStore;
-use super::db::{Tx, query};
 use super::cells::{Cells, failed, hex, micros};
+use super::db::{Tx, query};
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{Artifact, ArtifactInfo, Context, Document, DocumentKind, Documents, NewDocument, StoreError};
 
@@ -88,10 +88,7 @@ pub(crate) const fn kind_code(kind: DocumentKind) -> i64 {
     }
 }
 
-async fn active(
-    connection: &mut Tx<'_>,
-    kind: DocumentKind,
-) -> Result<Option<Document>, StoreError> {
+async fn active(connection: &mut Tx<'_>, kind: DocumentKind) -> Result<Option<Document>, StoreError> {
     let row = query(ACTIVE)
         .bind(kind_code(kind))
         .fetch_optional(connection)

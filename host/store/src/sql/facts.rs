@@ -8,8 +8,8 @@ use usher_lifecycle::ids::SnapshotId;
 use usher_lifecycle::name::SourceName;
 
 use super::SqlStore;
-use super::db::query;
 use super::cells::{Cells, failed, hex, json_of, micros};
+use super::db::query;
 use super::snapshots::{insert, latest_accepted, payload, refuse_while_unabsorbed, source_number, staging};
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{
@@ -90,8 +90,7 @@ impl FactsStore for SqlStore {
                 .bind(DISCARD_ROWS_MAX)
                 .execute(&mut write.tx)
                 .await
-                .map_err(failed(doing))?
-                ;
+                .map_err(failed(doing))?;
             write.commit(Raised::default()).await?;
             if deleted == 0 {
                 break;
@@ -250,15 +249,13 @@ impl SqlStore {
             .bind(keys)
             .execute(&mut tx)
             .await
-            .map_err(failed(doing))?
-            ;
+            .map_err(failed(doing))?;
         let added = query(INSERT_STAGED)
             .bind(found.number)
             .bind(rows)
             .execute(&mut tx)
             .await
-            .map_err(failed(doing))?
-            ;
+            .map_err(failed(doing))?;
         query("UPDATE snapshot SET changes = changes + $2 - $3 WHERE id = $1")
             .bind(found.number)
             .bind(i64::try_from(added).unwrap_or(i64::MAX))

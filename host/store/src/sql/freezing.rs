@@ -9,8 +9,7 @@ use super::db::{Tx, query};
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{Context, Freeze, Freezing, StoreError};
 
-const FROZEN: &str =
-    r#"SELECT id AS "meta.id", frozen AS "meta.frozen", frozen_us AS "meta.frozen_us" FROM meta WHERE id = 1"#;
+const FROZEN: &str = r#"SELECT id AS "meta.id", frozen AS "meta.frozen", frozen_us AS "meta.frozen_us" FROM meta WHERE id = 1"#;
 
 #[async_trait]
 impl Freezing for SqlStore {

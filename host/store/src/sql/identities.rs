@@ -11,8 +11,8 @@ use usher_lifecycle::name::TargetName;
 use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
+use super::cells::{Cells, failed, json_of, numbers};
 use super::db::{Row, Tx, query};
-use super::cells::{numbers, Cells, failed, json_of};
 use crate::{Identities, IdentityRef, IdentityRow, OpenOperation, StoreError, StoreVersions, StoredAccount};
 
 /// Most identities in one page: a page of 2,000 people with three accounts each is about 10 MiB.
@@ -212,10 +212,7 @@ pub(super) async fn versions(connection: &mut Tx<'_>) -> Result<StoreVersions, S
 }
 
 /// Identities by number, in the order of their numbers.
-pub(super) async fn load(
-    connection: &mut Tx<'_>,
-    numbers: &[i64],
-) -> Result<Vec<IdentityRow>, StoreError> {
+pub(super) async fn load(connection: &mut Tx<'_>, numbers: &[i64]) -> Result<Vec<IdentityRow>, StoreError> {
     let wanted = json_of(DOING, numbers)?;
     let rows = query(IDENTITIES)
         .bind(&wanted)

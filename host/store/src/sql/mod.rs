@@ -19,6 +19,7 @@ mod documents;
 mod facts;
 mod freezing;
 pub(crate) mod identities;
+pub(crate) mod keys;
 pub(crate) mod operations;
 pub(crate) mod outcome_batch;
 pub(crate) mod outcomes;
@@ -39,20 +40,22 @@ use self::db::Tx;
 pub(crate) use self::replicas::Place;
 pub(crate) use self::settings::{high_water, refuse_backward_clock};
 use self::write::Writer;
-use crate::{Randomness, StoreError};
+use crate::StoreError;
+use crate::keys::ring::Keys;
+use crate::sqlite::reads::Reads;
 
 /// The store, on either database.
 pub struct SqlStore {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) readers: Readers,
-    pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) keys: Arc<Keys>,
     /// Dropped last: the folder is ours until the connections are gone, the lease kept until the writer is.
     pub(crate) place: Place,
 }
 
 /// Connections that read.
 pub(crate) enum Readers {
-    Sqlite(SqlitePool),
+    Sqlite { pool: SqlitePool, under_way: Arc<Reads> },
     Postgres(PgPool),
 }
 
@@ -62,7 +65,7 @@ const READ_POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 impl Readers {
     async fn close(&self) {
         match self {
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite { pool, .. } => pool.close().await,
             Self::Postgres(pool) => pool.close().await,
         }
     }
@@ -87,7 +90,7 @@ impl SqlStore {
     /// A read transaction: several statements see one moment.
     pub(crate) async fn read(&self, doing: &'static str) -> Result<Tx<'static>, StoreError> {
         match &self.readers {
-            Readers::Sqlite(pool) => pool.begin().await.map(Tx::Sqlite),
+            Readers::Sqlite { pool, under_way } => under_way.begin(pool).await.map(Tx::Reading),
             Readers::Postgres(pool) => pool.begin_with(READ_POSTGRES).await.map(Tx::Postgres),
         }
         .map_err(failed(doing))
@@ -96,7 +99,7 @@ impl SqlStore {
     /// Ten random bytes for an id.
     pub(crate) fn random(&self) -> [u8; 10] {
         let mut bytes = [0; 10];
-        self.randomness.fill(&mut bytes);
+        self.keys.randomness.fill(&mut bytes);
         bytes
     }
 }

@@ -10,11 +10,12 @@ use usher_lifecycle::ids::{IdentityId, OperationId};
 use usher_lifecycle::operation::OperationState;
 
 use super::SqlStore;
-use super::db::{Row, Sql, Tx, composed, query};
 use super::cells::{Cells, failed, hex, json_of, micros, numbers};
+use super::db::{Row, Sql, Tx, composed, query};
 use super::write::{Entry, Raised, Subject, close_writers};
 use crate::{
-    Claim, Context, OperationFilter, OperationRow, Operations, Outcome, Recorded, Replicas, Rest, StoreError, Totals,
+    Claim, Context, OperationFilter, OperationRow, Operations, Outcome, Recorded, Replicas, Rest, StoreError,
+    Totals,
 };
 
 /// How often a commit is tried again at once because other writers changed the same rows.
@@ -240,10 +241,7 @@ impl Operations for SqlStore {
             ""
         };
         let sql = format!("{TOTALS} {only} GROUP BY o.target, o.state ORDER BY t.name, o.state");
-        let rows = composed(sql)
-            .fetch_all(&mut tx)
-            .await
-            .map_err(failed(doing))?;
+        let rows = composed(sql).fetch_all(&mut tx).await.map_err(failed(doing))?;
         rows.iter()
             .map(|row| {
                 let cells = Cells::new(row, "operation.id")?;
@@ -260,7 +258,13 @@ impl Operations for SqlStore {
         let doing = "releasing an operation";
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(doing, context).await?;
-        lock_owners(&mut write.tx, doing, OWNER_OF_ONE, Some(hex(id.uuid().as_bytes()))).await?;
+        lock_owners(
+            &mut write.tx,
+            doing,
+            OWNER_OF_ONE,
+            Some(hex(id.uuid().as_bytes())),
+        )
+        .await?;
         let row = query(ONE)
             .bind(id.uuid().as_bytes().to_vec())
             .fetch_optional(&mut write.tx)
@@ -377,10 +381,7 @@ impl SqlStore {
 }
 
 /// Lets the first open operation of each account be claimed, if it waits. A held one lets nothing past.
-pub(super) async fn promote(
-    connection: &mut Tx<'_>,
-    accounts: &BTreeSet<i64>,
-) -> Result<(), StoreError> {
+pub(super) async fn promote(connection: &mut Tx<'_>, accounts: &BTreeSet<i64>) -> Result<(), StoreError> {
     let doing = "making the next operation ready";
     if accounts.is_empty() {
         return Ok(());

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use usher_lifecycle::ids::OperationId;
 
+use super::cells::{Cells, failed, json_of, micros};
+use super::db::query;
 use super::operations::promote;
 use super::outcomes::DOING;
-use super::db::query;
-use super::cells::{Cells, failed, json_of, micros};
 use super::write::{Entry, Subject, Write};
 use crate::StoreError;
 

@@ -9,11 +9,11 @@ use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::operation::OperationState;
 
 use super::attempts::{Attempt, Links, attempts, link_holders, new_link};
-use super::db::query;
 use super::cells::numbers;
+use super::cells::{account_state_code, failed, hex, json_of, micros};
+use super::db::query;
 use super::operations::lock_owners;
 use super::outcome_batch::{AccountUpdate, Batch, OperationUpdate};
-use super::cells::{account_state_code, failed, hex, json_of, micros};
 use super::write::{Entry, Write};
 use crate::{Decision, Outcome, StoreError};
 

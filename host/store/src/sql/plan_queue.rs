@@ -8,10 +8,10 @@ use usher_lifecycle::ids::OperationId;
 use usher_lifecycle::operation::{OperationState, Work};
 use uuid::Uuid;
 
+use super::cells::{Cells, failed, hex, json_of, micros};
+use super::db::{Sql, query};
 use super::operations::slot;
 use super::planning::{Current, DOING};
-use super::db::{Sql, query};
-use super::cells::{Cells, failed, hex, json_of, micros};
 use super::write::{Entry, Write};
 use crate::{NewOperation, Planned, StoreError};
 

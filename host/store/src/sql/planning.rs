@@ -9,11 +9,11 @@ use usher_lifecycle::state::IdentityState;
 use uuid::Uuid;
 
 use super::SqlStore;
+use super::cells::{Cells, failed, identity_state_code, json_of, micros, numbers};
+use super::db::{Sql, query};
 use super::identities::{load, versions};
 use super::operations::promote;
 use super::plan_queue::{Overtaken, add_operations, overtaken, supersede};
-use super::db::{Sql, query};
-use super::cells::{numbers, Cells, failed, identity_state_code, json_of, micros};
 use super::snapshots::refuse_while_unabsorbed;
 use super::write::{Entry, Raised, Subject, Write};
 use crate::{Context, IdentityRow, PlanCommit, Planned, Planning, StoreError, StoreVersions};
@@ -29,12 +29,12 @@ pub(crate) const DOING: &str = "recording a plan";
 
 /// Three bounded index ranges; `planned_under` is read where the row is not dirty, so that an import does not touch its index.
 pub(crate) const DUE: &str = "
-    SELECT id FROM (SELECT id FROM identity WHERE dirty = 1 ORDER BY id LIMIT $3) AS a
+    SELECT id FROM (SELECT id FROM identity WHERE dirty = 1 ORDER BY id LIMIT $3) AS changed
     UNION
     SELECT id FROM (SELECT id FROM identity
-        WHERE dirty = 0 AND next_change_us IS NOT NULL AND next_change_us <= $1 ORDER BY next_change_us LIMIT $3) AS b
+        WHERE dirty = 0 AND next_change_us IS NOT NULL AND next_change_us <= $1 ORDER BY next_change_us LIMIT $3) AS timed
     UNION
-    SELECT id FROM (SELECT id FROM identity WHERE dirty = 0 AND planned_under < $2 ORDER BY planned_under LIMIT $3) AS c
+    SELECT id FROM (SELECT id FROM identity WHERE dirty = 0 AND planned_under < $2 ORDER BY planned_under LIMIT $3) AS outdated
     ORDER BY id LIMIT $3";
 
 /// Where others work too, the identities are locked by it.

@@ -88,9 +88,11 @@ pub(crate) async fn high_water(tx: &mut Tx<'_>) -> Result<Option<Timestamp>, Sto
 /// A clock that went back, or a store from the future, would let yesterday's decisions run again.
 pub(crate) async fn refuse_backward_clock(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
     match high_water(tx).await? {
-        Some(high_water) if high_water.duration_since(now) > CLOCK_BACKWARD_MAX => Err(StoreError::Stale(format!(
-            "the clock says {now}, but the store was last written at {high_water}; set the clock right, then try again"
-        ))),
+        Some(high_water) if high_water.duration_since(now) > CLOCK_BACKWARD_MAX => {
+            Err(StoreError::Stale(format!(
+                "the clock says {now}, but the store was last written at {high_water}; set the clock right, then try again"
+            )))
+        }
         _ => Ok(()),
     }
 }

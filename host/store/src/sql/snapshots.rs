@@ -4,8 +4,8 @@ use serde_json::json;
 use usher_lifecycle::ids::SnapshotId;
 use usher_lifecycle::name::SourceName;
 
-use super::db::{Tx, query};
 use super::cells::{Cells, failed, micros};
+use super::db::{Tx, query};
 use super::write::Write;
 use crate::{Context, NewSnapshot, SnapshotState, StoreError};
 
@@ -31,10 +31,7 @@ pub(super) struct Staging {
     pub(super) file_digest: [u8; 32],
 }
 
-pub(super) async fn staging(
-    connection: &mut Tx<'_>,
-    id: SnapshotId,
-) -> Result<Staging, StoreError> {
+pub(super) async fn staging(connection: &mut Tx<'_>, id: SnapshotId) -> Result<Staging, StoreError> {
     let row = query(SNAPSHOT)
         .bind(id.uuid().as_bytes().to_vec())
         .fetch_optional(connection)
@@ -102,10 +99,7 @@ pub(super) fn payload(id: SnapshotId, source: &SourceName, origin: &str, rows: u
 }
 
 /// The number of a source, made when it is new.
-pub(super) async fn source_number(
-    connection: &mut Tx<'_>,
-    name: &SourceName,
-) -> Result<i64, StoreError> {
+pub(super) async fn source_number(connection: &mut Tx<'_>, name: &SourceName) -> Result<i64, StoreError> {
     let doing = "reading a source";
     query("INSERT INTO source (name) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(name.as_str())
@@ -121,10 +115,7 @@ pub(super) async fn source_number(
 }
 
 /// The newest accepted snapshot of a source, 0 when there is none.
-pub(super) async fn latest_accepted(
-    connection: &mut Tx<'_>,
-    source: i64,
-) -> Result<i64, StoreError> {
+pub(super) async fn latest_accepted(connection: &mut Tx<'_>, source: i64) -> Result<i64, StoreError> {
     let doing = "reading the latest import";
     let row = query("SELECT coalesce(max(id), 0) FROM snapshot WHERE source = $1 AND state IN (1, 2)")
         .bind(source)

@@ -1,15 +1,19 @@
 //! The write transaction: one writer per process; audit rows, counters and the high-water time in the same commit.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::{Connection as _, PgPool, SqliteConnection};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::cells::{Cells, failed, hex, json_of, micros, numbers};
 use super::db::{Sql, Tx, query};
+use crate::keys::ring::Keys;
 use crate::schema::SCHEMA_VERSION;
+use crate::sqlite::writing::Writing;
 use crate::{Context, StoreError};
 
 /// The one connection of this process that writes.
@@ -21,11 +25,12 @@ pub(crate) struct Writer {
     /// is read again.
     head: Option<Head>,
     name: String,
+    keys: Arc<Keys>,
 }
 
 /// How the writer reaches its database.
 pub(crate) enum Connection {
-    Sqlite(SqliteConnection),
+    Sqlite(Writing),
     /// A pool of one, which connects again after a failure.
     Postgres(PgPool),
 }
@@ -92,7 +97,7 @@ pub(crate) struct Write<'a> {
 impl Connection {
     async fn begin(&mut self) -> Result<Tx<'_>, sqlx::Error> {
         match self {
-            Self::Sqlite(connection) => connection.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
+            Self::Sqlite(connection) => connection.begin().await.map(Tx::Sqlite),
             Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
         }
     }
@@ -100,12 +105,18 @@ impl Connection {
 
 impl Writer {
     /// Registers as a new writer. `name` says who it is, for people.
-    pub(crate) async fn new(connection: Connection, name: String, at: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) async fn new(
+        connection: Connection,
+        name: String,
+        keys: Arc<Keys>,
+        at: Timestamp,
+    ) -> Result<Self, StoreError> {
         let mut writer = Self {
             connection,
             id: 0,
             head: None,
             name,
+            keys,
         };
         writer.register(at).await?;
         Ok(writer)
@@ -171,10 +182,21 @@ impl Writer {
         tx.commit().await.map_err(failed(doing))
     }
 
+    /// The connection itself, for tests of what is SQLite's own.
+    #[cfg(test)]
+    pub(crate) fn sqlite(&mut self) -> &mut sqlx::SqliteConnection {
+        match &mut self.connection {
+            Connection::Sqlite(connection) => connection.connection(),
+            Connection::Postgres(_) => panic!("not on SQLite"),
+        }
+    }
+
     /// Closes the connection; on SQLite the last one folds the write-ahead log into the database file.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.connection {
-            Connection::Sqlite(connection) => connection.close().await.map_err(failed("closing the database")),
+            Connection::Sqlite(connection) => {
+                connection.close().await.map_err(failed("closing the database"))
+            }
             Connection::Postgres(pool) => {
                 pool.close().await;
                 Ok(())

@@ -14,10 +14,13 @@ use usher_lifecycle::operation::{Priority, Work};
 use usher_lifecycle::state::IdentityState;
 
 use crate::SqlStore;
-use crate::sql::{absorb, attempts, claim, identities, operations, outcome_batch, outcomes, plan_queue, planning};
+use crate::sql::{
+    absorb, attempts, claim, identities, operations, outcome_batch, outcomes, plan_queue, planning,
+};
 use crate::{
     Audit, Change, Claim, Context, Decision, Documents, FactsStore, Identities, NewOperation, NewSnapshot,
-    Operations, Outcome, Planned, Planning, Randomness, Recorded, StagedRecord, StoreError, TargetClaim,
+    Operations, OperatorKey, Outcome, Planned, Planning, Randomness, Recorded, StagedRecord, StoreError,
+    TargetClaim,
 };
 
 struct Counted(std::sync::atomic::AtomicU64);
@@ -52,15 +55,19 @@ fn later(seconds: i64) -> Context {
 
 async fn store() -> (TempDir, SqlStore) {
     let folder = tempfile::tempdir().unwrap();
-    let store = super::create(folder.path(), randomness(), &context())
+    let store = super::create(folder.path(), &key(), randomness(), &context())
         .await
         .unwrap();
     (folder, store)
 }
 
+fn key() -> OperatorKey {
+    OperatorKey::from_bytes([7; 32])
+}
+
 async fn reopen(folder: &TempDir, seconds: i64) -> Result<SqlStore, StoreError> {
     let randomness = Arc::new(Counted((1_000_000 + seconds.unsigned_abs()).into()));
-    super::open(folder.path(), randomness, &later(seconds)).await
+    super::open(folder.path(), &key(), randomness, &later(seconds)).await
 }
 
 /// `n` people, each with a create for `app` planned.
@@ -135,13 +142,14 @@ fn from_app(limit: u32) -> Claim {
             target: "app".parse().unwrap(),
             limit,
         }],
+        rests: Vec::new(),
     }
 }
 
 async fn raw(store: &SqlStore, sql: &str) {
     let mut writer = store.writer.lock().await;
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(&mut writer.connection)
+        .execute(writer.sqlite())
         .await
         .unwrap();
 }
@@ -150,14 +158,14 @@ async fn raw(store: &SqlStore, sql: &str) {
 async fn the_folder_is_private_and_owned_by_one_process() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("data");
-    let missing = super::open(&path, randomness(), &context()).await;
+    let missing = super::open(&path, &key(), randomness(), &context()).await;
     assert!(
         matches!(&missing, Err(StoreError::NotFound(m)) if m.contains("usher init")),
         "{missing:?}"
     );
     assert!(!path.exists(), "looking makes nothing");
 
-    let store = super::create(&path, randomness(), &context())
+    let store = super::create(&path, &key(), randomness(), &context())
         .await
         .unwrap();
     people(&store, 1).await;
@@ -169,8 +177,8 @@ async fn the_folder_is_private_and_owned_by_one_process() {
     }
     let pid = std::process::id().to_string();
     for second in [
-        super::open(&path, randomness(), &context()).await,
-        super::create(&path, randomness(), &context()).await,
+        super::open(&path, &key(), randomness(), &context()).await,
+        super::create(&path, &key(), randomness(), &context()).await,
     ] {
         assert!(
             matches!(&second, Err(StoreError::InUse(m)) if m.contains(&pid)),
@@ -178,18 +186,24 @@ async fn the_folder_is_private_and_owned_by_one_process() {
         );
     }
     store.close().await.unwrap();
-    let again = super::create(&path, randomness(), &context()).await;
+    let again = super::create(&path, &key(), randomness(), &context()).await;
     assert!(
         matches!(&again, Err(StoreError::InUse(m)) if m.contains("already")),
         "{again:?}"
     );
-    super::open(&path, randomness(), &context()).await.unwrap();
+    super::open(&path, &key(), randomness(), &context())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_database_of_another_program_is_refused_untouched() {
     let (folder, store) = store().await;
-    raw(&store, "PRAGMA user_version = 99").await;
+    raw(
+        &store,
+        "PRAGMA user_version = 99; UPDATE meta SET works_from = 99",
+    )
+    .await;
     drop(store);
     let newer = reopen(&folder, 1).await;
     assert!(
@@ -279,7 +293,7 @@ async fn the_connection_keeps_its_promises_of_durability() {
             sql
         };
         let row = sqlx::query(AssertSqlSafe(sql))
-            .fetch_one(&mut writer.connection)
+            .fetch_one(writer.sqlite())
             .await
             .unwrap();
         assert_eq!(row.get::<String, _>(0), expected, "{pragma}");
@@ -304,8 +318,8 @@ async fn every_change_of_the_audit_is_found() {
             "UPDATE identity SET public_id = zeroblob(16) WHERE id = 1",
             "hash",
         ),
-        ("DELETE FROM audit WHERE seq = 6", "seq"),
-        ("DELETE FROM audit WHERE seq > 7 AND writer = 1", "seq"),
+        ("DELETE FROM audit WHERE seq = 6", "n"),
+        ("DELETE FROM audit WHERE seq > 7 AND writer = 1", "hash"),
         ("DELETE FROM audit WHERE writer = 2", "hash"),
         ("UPDATE audit SET n = n + 1 WHERE seq = 4", "n"),
         (
@@ -513,7 +527,7 @@ async fn hot_queries_use_their_indexes() {
     let (_folder, store) = store().await;
     people(&store, 3).await;
     for (sql, wanted) in [
-        (claim::READY, vec!["operation_ready", "operation_open"]),
+        (claim::READY.sqlite, vec!["operation_ready", "operation_open"]),
         (operations::NEXT_DUE, vec!["operation_ready"]),
         (
             planning::DUE,
@@ -561,12 +575,12 @@ async fn hot_queries_use_their_indexes() {
             planning::RECORD,
             vec!["SEARCH identity USING INTEGER PRIMARY KEY"],
         ),
-        (plan_queue::OVERTAKEN, vec!["sqlite_autoindex_operation_1"]),
+        (plan_queue::OVERTAKEN.sqlite, vec!["sqlite_autoindex_operation_1"]),
         (plan_queue::ACCOUNTS, vec!["sqlite_autoindex_account_1"]),
     ] {
         let mut writer = store.writer.lock().await;
         let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
-            .fetch_all(&mut writer.connection)
+            .fetch_all(writer.sqlite())
             .await;
         let rows = match rows {
             Ok(rows) => rows,
