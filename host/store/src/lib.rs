@@ -16,6 +16,7 @@ mod error;
 mod facts;
 mod freeze;
 mod identities;
+pub(crate) mod keys;
 mod operations;
 mod planning;
 pub mod postgres;
@@ -26,13 +27,14 @@ pub mod sqlite;
 
 pub use audit::{Audit, AuditRow};
 pub use documents::{Artifact, ArtifactInfo, Document, DocumentKind, Documents, NewDocument};
-pub use error::StoreError;
-pub use freeze::{Freeze, Freezing};
+pub use error::{DiskTrouble, StoreError};
 pub use facts::{Change, FactsStore, IndexEntry, NewSnapshot, Snapshot, SnapshotState, StagedRecord};
+pub use freeze::{Freeze, Freezing};
 pub use identities::{Identities, IdentityRef, IdentityRow, OpenOperation, StoreVersions, StoredAccount};
+pub use keys::{Fingerprint, OperatorKey, PublicKey};
 pub use operations::{
-    Claim, ClaimedOperation, Decision, OperationFilter, OperationRow, Operations, Outcome, Recorded, Rest, TargetClaim,
-    Totals,
+    Claim, ClaimedOperation, Decision, OperationFilter, OperationRow, Operations, Outcome, Recorded, Rest,
+    TargetClaim, Totals,
 };
 pub use planning::{NewOperation, PlanCommit, Planned, Planning};
 pub use replicas::{Duty, Membership, Replicas, Wakes};

@@ -2,10 +2,13 @@
 //! per data folder.
 
 pub(crate) mod folder;
+mod integrity;
 mod peek;
+pub(crate) mod reads;
 mod schema;
 #[cfg(test)]
 mod tests;
+pub(crate) mod writing;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,14 +18,18 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, watch};
 
-pub use self::peek::rehearsal_moment;
+pub use self::integrity::check;
+pub use self::peek::{rehearsal_moment, rehearsal_moment_of_file};
 
 use self::folder::Folder;
+use self::reads::Reads;
+use self::writing::{LOG_KEPT_BYTES, Writing};
+use crate::keys::ring::Keys;
 use crate::sql::cells::failed;
-use crate::sql::db::Tx;
+use crate::sql::keys;
 use crate::sql::write::{Connection, Writer};
 use crate::sql::{Place, Readers, SqlStore, refuse_backward_clock};
-use crate::{Context, Randomness, StoreError};
+use crate::{Context, OperatorKey, Randomness, StoreError};
 
 /// How long a statement waits for another connection's lock. Only ours exist, and writers queue before they begin; it covers a
 /// checkpoint and a backup tool.
@@ -44,57 +51,45 @@ pub fn exists(folder: &Path) -> bool {
 /// Makes the folder (0700) and an empty database (0600), and opens it. `InUse` when there is one already.
 pub async fn create(
     folder: &Path,
+    key: &OperatorKey,
     randomness: Arc<dyn Randomness>,
     context: &Context,
 ) -> Result<SqlStore, StoreError> {
-    with(Folder::create(folder)?, randomness, context).await
+    with(Folder::create(folder)?, key, randomness, context).await
 }
 
 /// Opens the database of a folder, brings its schema up to date and becomes its writer.
 ///
 /// `NotFound`: there is none (see [`create`]). `InUse`: another process has it. `Version`: it belongs to a newer program. `Stale`: the clock
-/// is more than five minutes before the last commit.
+/// is more than five minutes before the last commit. `Key`: the key does not open it. A folder of before version 3 gets its first data key,
+/// sealed under this one. `Damaged`: the file is broken; it is looked through when its last writer did not leave in order.
 pub async fn open(
     folder: &Path,
+    key: &OperatorKey,
     randomness: Arc<dyn Randomness>,
     context: &Context,
 ) -> Result<SqlStore, StoreError> {
-    with(Folder::open(folder)?, randomness, context).await
+    with(Folder::open(folder)?, key, randomness, context).await
 }
 
 async fn with(
     folder: Folder,
+    key: &OperatorKey,
     randomness: Arc<dyn Randomness>,
     context: &Context,
 ) -> Result<SqlStore, StoreError> {
-    let doing = "opening the database";
-    let options = SqliteConnectOptions::new()
-        .filename(&folder.database)
-        .create_if_missing(false)
+    integrity::before_use(&folder.database).await?;
+    let under_way = Arc::new(Reads::default());
+    let (writer, keys) =
+        become_writer(&folder.database, Arc::clone(&under_way), key, randomness, context).await?;
+    let reading = options(&folder.database)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .row_buffer_size(ROWS_AHEAD)
-        .pragma("temp_store", "memory")
-        .disable_statement_logging();
-    let writing = options
-        .clone()
-        .pragma("cache_size", (-WRITER_CACHE_KIB).to_string());
-    let mut connection = SqliteConnection::connect_with(&writing)
-        .await
-        .map_err(failed(doing))?;
-    schema::migrate(&mut connection).await?;
-    let mut tx = Tx::Sqlite(connection.begin().await.map_err(failed(doing))?);
-    refuse_backward_clock(&mut tx, context.at).await?;
-    drop(tx);
-    let writer = Writer::new(Connection::Sqlite(connection), process_name(), context.at).await?;
-    let reading = options
         .pragma("cache_size", (-READER_CACHE_KIB).to_string())
         .pragma("query_only", "true");
-    let readers = SqlitePoolOptions::new()
+    let pool = SqlitePoolOptions::new()
         .max_connections(READERS_MAX)
         .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(is_free(connection)))
         .connect_lazy_with(reading);
     Ok(SqlStore {
         place: Place::Sqlite {
@@ -103,9 +98,56 @@ async fn with(
             _folder: folder,
         },
         writer: Mutex::new(writer),
-        readers: Readers::Sqlite(readers),
-        randomness,
+        readers: Readers::Sqlite { pool, under_way },
+        keys,
     })
+}
+
+/// Opens the one connection that writes, brings the schema up to date, and registers as the writer.
+async fn become_writer(
+    database: &Path,
+    under_way: Arc<Reads>,
+    key: &OperatorKey,
+    randomness: Arc<dyn Randomness>,
+    context: &Context,
+) -> Result<(Writer, Arc<Keys>), StoreError> {
+    let doing = "opening the database";
+    let writing = options(database)
+        .journal_mode(SqliteJournalMode::Wal)
+        .pragma("cache_size", (-WRITER_CACHE_KIB).to_string())
+        .pragma("journal_size_limit", LOG_KEPT_BYTES.to_string());
+    let mut writing = Writing::open(database, writing, under_way)
+        .await
+        .map_err(failed(doing))?;
+    keys::check(&mut writing.plain(doing).await?, Some(key)).await?;
+    schema::migrate(writing.connection()).await?;
+    refuse_backward_clock(&mut writing.plain(doing).await?, context.at).await?;
+    let keys = keys::open(writing.plain(doing).await?, key, randomness, context.at).await?;
+    let connection = Connection::Sqlite(writing);
+    let writer = Writer::new(connection, process_name(), Arc::clone(&keys), context.at).await?;
+    Ok((writer, keys))
+}
+
+/// What every connection has.
+fn options(database: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(database)
+        .create_if_missing(false)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(ROWS_AHEAD)
+        .pragma("temp_store", "memory")
+        .disable_statement_logging()
+}
+
+/// Whether a reader's connection may be used again: one that a failure left in a transaction would show the past for ever.
+async fn is_free(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // The rollback of the read that has ended is queued; it is done when the ping is answered.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 fn process_name() -> String {
