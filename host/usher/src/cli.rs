@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use usher_connectors::SecretString;
 
 use crate::commands;
 use crate::exit::Exit;
@@ -21,6 +22,9 @@ A first day:
   usher import people.csv --source hr     tell it who works here
   usher plan                              look at what it would do
   usher apply                             do it";
+
+/// Longest lease, in seconds: for so long the work of a crashed host lies still.
+const LEASE_SECONDS_MAX: u64 = 3_600;
 
 /// Usher's command line.
 #[derive(Debug, Parser)]
@@ -43,7 +47,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// The data folder.
+    /// The data folder. With --database it keeps compiled connectors only, and is made when it is missing.
     #[arg(
         long,
         global = true,
@@ -52,14 +56,28 @@ pub(crate) struct Global {
         default_value = "./usher-data"
     )]
     pub(crate) data: PathBuf,
+    /// A PostgreSQL database instead of the data folder: postgres://user@host/name?sslmode=verify-full.
+    ///
+    /// Several hosts may share it. A password on the command line is visible to everybody on this machine: set USHER_DATABASE, use
+    /// --database-file, or leave the password out and give it as PGPASSWORD or in ~/.pgpass.
+    #[arg(long, global = true, env = "USHER_DATABASE", hide_env_values = true, value_name = "URL", value_parser = secret)]
+    pub(crate) database: Option<SecretString>,
+    /// A file that holds the address of the database, readable by you alone.
+    #[arg(long, global = true, env = "USHER_DATABASE_FILE", value_name = "FILE")]
+    pub(crate) database_file: Option<PathBuf>,
+    /// How long other hosts leave this one's work alone when the database does not hear from it.
+    ///
+    /// All hosts of one database must use the same. Longer than a failover of the database takes, shorter than you would wait for a crashed host.
+    #[arg(long, global = true, env = "USHER_LEASE_SECONDS", value_name = "SECONDS", hide_short_help = true, default_value_t = usher_store::postgres::LEASE.as_secs(), value_parser = clap::value_parser!(u64).range(1..=LEASE_SECONDS_MAX))]
+    pub(crate) lease_seconds: u64,
     /// Print one JSON document on stdout; errors are JSON on stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Set the clock of a rehearsal folder.
+    /// Set the clock of a rehearsal.
     ///
-    /// Only in a folder made with `usher init --rehearsal`: for trying what the coming weeks would bring, and for tests. Takes an RFC 3339
+    /// Only in a folder or database made with `usher init --rehearsal`: for trying what the coming weeks would bring, and for tests. Takes an RFC 3339
     /// time (2026-03-02T09:00:00+01:00) or a date (noon UTC of that day). The clock runs on from there; later commands without --now
-    /// go on where it stood. It cannot be set to before what the folder has already recorded.
+    /// go on where it stood. It cannot be set to before what was already recorded.
     #[arg(long, global = true, value_name = "TIME", value_parser = crate::wiring::clock::parse_moment)]
     pub(crate) now: Option<jiff::Timestamp>,
     /// Log to stderr; -vv logs more.
@@ -70,10 +88,15 @@ pub(crate) struct Global {
     pub(crate) no_color: bool,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what the parser of an option looks like")]
+fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::new(text))
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a data folder.
+    /// Make a data folder, or the tables in a database.
     Init(commands::init::Init),
     /// The policy document: sources, roles, mappings.
     #[command(subcommand)]

@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     Stale = 4,
     /// Done, but something is held, failed, or still to do.
     LeftOver = 5,
-    /// The data folder is missing, in use, or of another version.
+    /// The data folder or database is missing, in use, out of reach, or of another version.
     Folder = 6,
     /// A target or its connector cannot be used.
     Target = 7,
@@ -71,7 +71,9 @@ impl Exit {
             Self::BadInput => "a file, document, key or name is wrong; nothing was changed",
             Self::Stale => "the saved plan (or the file behind it) is out of date; nothing was changed",
             Self::LeftOver => "done, but something is held, failed or still to do",
-            Self::Folder => "the data folder is missing, in use by another process, or of another version",
+            Self::Folder => {
+                "the data folder or database is missing, in use, out of reach, or of another version"
+            }
             Self::Target => "a target cannot be used: its connector, its settings, or the system itself",
             Self::Damaged => "what the store holds does not verify: restore, or ask for help",
             Self::Interrupted => {
@@ -105,7 +107,7 @@ mod tests {
             3  a file, document, key or name is wrong; nothing was changed
             4  the saved plan (or the file behind it) is out of date; nothing was changed
             5  done, but something is held, failed or still to do
-            6  the data folder is missing, in use by another process, or of another version
+            6  the data folder or database is missing, in use, out of reach, or of another version
             7  a target cannot be used: its connector, its settings, or the system itself
             8  what the store holds does not verify: restore, or ask for help
           130  ended at once by a second Ctrl-C; `apply` again takes up what was under way

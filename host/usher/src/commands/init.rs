@@ -9,11 +9,12 @@ use crate::failure::Outcome;
 use crate::output::Output;
 use crate::render::escape::safe;
 use crate::wiring::app::App;
+use crate::wiring::place::Place;
 
-/// Make a data folder: private to you, with an empty database and nothing else.
+/// Make a data folder: private to you, with an empty database and nothing else. With --database make the tables there instead.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// A folder to rehearse in: its clock is set with --now, here and with each command, and runs on only while commands
+    /// A store to rehearse in: its clock is set with --now, here and with each command, and runs on only while commands
     /// run. It starts at the present unless --now says otherwise: `usher --now 2026-01-05 init --rehearsal`. There is no
     /// way back.
     #[arg(long)]
@@ -24,32 +25,39 @@ pub(crate) struct Init {
 #[serde(rename_all = "kebab-case")]
 struct Made {
     data: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<String>,
     rehearsal: bool,
 }
 
 impl Init {
     /// Runs it.
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
-        App::create(&global.data, self.rehearsal, global.now).await?;
+        let place = App::create(global, self.rehearsal).await?;
         let made = Made {
             data: global.data.display().to_string(),
+            database: match &place {
+                Place::Folder(_) => None,
+                Place::Database { .. } => Some(place.name()),
+            },
             rehearsal: self.rehearsal,
         };
         output.answer(&made, |made, _| {
-            let kind = if made.rehearsal {
-                "rehearsal folder"
-            } else {
-                "data folder"
+            let (what, name) = match (&made.database, made.rehearsal) {
+                (Some(name), true) => ("the tables of a rehearsal in", name),
+                (Some(name), false) => ("the tables in", name),
+                (None, true) => ("the rehearsal folder", &made.data),
+                (None, false) => ("the data folder", &made.data),
             };
             format!(
-                "Made the {kind} {}\n\n\
+                "Made {what} {}\n\n\
                  Next:\n  \
                  usher connector add FILE.wasm           add the connectors of your systems\n  \
                  usher targets activate targets.toml     say which systems there are\n  \
                  usher policy activate policy.toml       say who gets what\n  \
                  usher import people.csv --source NAME   tell it who works here\n  \
                  usher plan                              look at what it would do\n",
-                safe(&made.data)
+                safe(name)
             )
         })?;
         Ok(Exit::Ok)

@@ -1,17 +1,18 @@
-//! The parts put together: a data folder, opened, with an engine over it.
+//! The parts put together: a store, opened, with an engine over it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use usher_engine::ports::Clock;
 use usher_engine::{Engine, Ports};
 use usher_lifecycle::cause::Actor;
-use usher_store::{Context, SqlStore, Store, sqlite};
+use usher_store::{Context, SqlStore, Store};
 
 use super::actor;
 use super::clock;
 use super::connectors::ConnectorRegistry;
 use super::folder;
+use super::leaving::Leaving;
+use super::place::Place;
 use super::probes::ProcessProbes;
 use super::randomness::OsRandomness;
 use crate::cli::Global;
@@ -20,7 +21,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::render::table::count;
 
-/// An opened data folder.
+/// An opened store.
 pub(crate) struct App {
     /// What is remembered.
     pub(crate) store: Arc<SqlStore>,
@@ -30,26 +31,25 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     clock: Arc<dyn Clock>,
     actor: Actor,
+    /// Last, so that nothing else holds the store any more.
+    _leaving: Leaving,
 }
 
 impl App {
-    /// Opens the data folder. Nothing is recovered yet: see [`App::recovered`].
+    /// Opens the store. Nothing is recovered yet: see [`App::recovered`].
     pub(crate) async fn open(global: &Global) -> Result<Self, Failure> {
-        folder::must_exist(&global.data)?;
+        let place = Place::of(global)?;
         let probes = ProcessProbes::from_env().map_err(|message| Failure::new(Exit::Usage, message))?;
-        let stands = sqlite::rehearsal_moment(&global.data).await?;
-        let clock = clock::choose(stands, global.now)?;
+        let clock = clock::choose(place.rehearsal_moment().await?, global.now)?;
         let actor = actor::person();
         let context = Context {
             actor: actor.clone(),
             at: clock.now(),
         };
-        let store = Arc::new(sqlite::open(&global.data, Arc::new(OsRandomness), &context).await?);
+        let native = folder::native(&place, &global.data)?;
+        let store = Arc::new(place.open(&context).await?);
         let shared: Arc<dyn Store> = store.clone();
-        let connectors = Arc::new(ConnectorRegistry::new(
-            shared.clone(),
-            folder::native(&global.data),
-        ));
+        let connectors = Arc::new(ConnectorRegistry::new(shared.clone(), native));
         let engine = Engine::new(Ports {
             store: shared,
             connectors: connectors.clone(),
@@ -59,6 +59,7 @@ impl App {
             zones: jiff::tz::db().clone(),
         });
         Ok(Self {
+            _leaving: Leaving::new(store.clone()),
             store,
             connectors,
             engine,
@@ -67,7 +68,7 @@ impl App {
         })
     }
 
-    /// Opens the data folder and puts right what an earlier command left when it was cut short.
+    /// Opens the store and puts right what an earlier command left when it was cut short.
     pub(crate) async fn recovered(global: &Global, output: &Output) -> Result<Self, Failure> {
         let app = Self::open(global).await?;
         let recovered = app.engine.recover().await?;
@@ -86,29 +87,26 @@ impl App {
         Ok(app)
     }
 
-    /// Makes a new data folder with an empty database. A rehearsal folder's clock starts at `--now`, or at the present.
-    pub(crate) async fn create(
-        path: &Path,
-        rehearsal: bool,
-        now: Option<jiff::Timestamp>,
-    ) -> Result<(), Failure> {
-        folder::must_be_free(path)?;
-        if now.is_some() && !rehearsal {
+    /// Makes an empty store. A rehearsal's clock starts at `--now`, or at the present. Returns where it is, for people.
+    pub(crate) async fn create(global: &Global, rehearsal: bool) -> Result<Place, Failure> {
+        let place = Place::of(global)?;
+        if global.now.is_some() && !rehearsal {
             return Err(Failure::new(
                 Exit::Usage,
-                "--now works in rehearsal folders only; add --rehearsal",
+                "--now works in rehearsals only; add --rehearsal",
             ));
         }
-        let at = now.unwrap_or_else(|| clock::SystemClock.now());
+        let at = global.now.unwrap_or_else(|| clock::SystemClock.now());
         let context = Context {
             actor: actor::person(),
             at,
         };
-        let store = sqlite::create(path, Arc::new(OsRandomness), &context).await?;
+        let store = place.create(&context).await?;
         if rehearsal {
             store.set_rehearsal().await?;
         }
-        Ok(store.close().await?)
+        store.close().await?;
+        Ok(place)
     }
 
     /// Who runs this command.

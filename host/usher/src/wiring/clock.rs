@@ -71,7 +71,7 @@ const REPEAT_MAX: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) fn choose(stands: Option<Timestamp>, now: Option<Timestamp>) -> Result<Arc<dyn Clock>, Failure> {
     match (stands, now) {
         (None, None) => Ok(Arc::new(SystemClock)),
-        (None, Some(_)) => Err(Failure::new(Exit::Usage, "--now works in rehearsal folders only; this folder lives by the wall clock")
+        (None, Some(_)) => Err(Failure::new(Exit::Usage, "--now works in rehearsals only; this store lives by the wall clock")
             .advice("make a folder to rehearse in with `usher init --rehearsal --data DIR`")),
         (Some(stands), Some(now)) if stands.duration_since(now) > REPEAT_MAX => {
             Err(Failure::new(Exit::Usage, format!("this rehearsal has come to {stands}; its clock cannot go back to {now}"))

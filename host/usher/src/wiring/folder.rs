@@ -1,13 +1,14 @@
 //! The data folder: `usher.db` with its companions and lock (the store's), and `native/` (compiled connectors, which may be deleted
 //! at any time when no command runs).
 
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use usher_store::sqlite;
 
+use super::place::Place;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -45,9 +46,28 @@ pub(crate) fn must_be_free(path: &Path) -> Result<(), Failure> {
     fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)).map_err(failed)
 }
 
-/// Where compiled connectors are kept.
-pub(crate) fn native(path: &Path) -> PathBuf {
-    path.join(NATIVE)
+/// Where compiled connectors are kept. With a database elsewhere the folder holds nothing else, and is made when it is missing.
+pub(crate) fn native(place: &Place, data: &Path) -> Result<PathBuf, Failure> {
+    match place {
+        Place::Folder(_) => {}
+        Place::Database { .. } => make_private(data)?,
+    }
+    Ok(data.join(NATIVE))
+}
+
+/// Makes a folder that only its owner may look into; one that is there is left as it is.
+fn make_private(path: &Path) -> Result<(), Failure> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(path)
+        .map_err(|error| {
+            Failure::new(
+                Exit::Folder,
+                format!("cannot make the folder {}: {error}", path.display()),
+            )
+            .advice("name one with --data DIR (or USHER_DATA): compiled connectors are kept there")
+        })
 }
 
 #[cfg(test)]

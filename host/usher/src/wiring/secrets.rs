@@ -45,7 +45,8 @@ fn from_env(name: &str) -> Result<SecretString, String> {
     }
 }
 
-fn from_file(path: &Path) -> Result<SecretString, String> {
+/// The secret a file holds. The error is safe to show.
+pub(crate) fn from_file(path: &Path) -> Result<SecretString, String> {
     let shown = path.display();
     let file = std::fs::File::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => format!("secret file {shown} does not exist"),
