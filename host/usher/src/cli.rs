@@ -70,6 +70,9 @@ pub(crate) struct Global {
     /// All hosts of one database must use the same. Longer than a failover of the database takes, shorter than you would wait for a crashed host.
     #[arg(long, global = true, env = "USHER_LEASE_SECONDS", value_name = "SECONDS", hide_short_help = true, default_value_t = usher_store::postgres::LEASE.as_secs(), value_parser = clap::value_parser!(u64).range(1..=LEASE_SECONDS_MAX))]
     pub(crate) lease_seconds: u64,
+    /// The file of the key that opens the store; without it, USHER_KEY or the key in the data folder.
+    #[arg(long, global = true, env = "USHER_KEY_FILE", value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
     /// Print one JSON document on stdout; errors are JSON on stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,

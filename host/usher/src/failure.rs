@@ -201,6 +201,8 @@ impl From<StoreError> for Failure {
             ),
             StoreError::Frozen(_) => Self::new(Exit::LeftOver, message).advice("look why, then `usher thaw`"),
             StoreError::Key(_) => Self::new(Exit::Folder, message),
+            StoreError::Damaged(_) => Self::new(Exit::Damaged, message).advice(RESTORE),
+            StoreError::Disk { .. } => Self::new(Exit::Unexpected, message),
             StoreError::Contended(_) => {
                 Self::new(Exit::Unexpected, message).advice("others changed the same rows; run the command again")
             }

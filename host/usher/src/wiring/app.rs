@@ -11,6 +11,7 @@ use super::actor;
 use super::clock;
 use super::connectors::ConnectorRegistry;
 use super::folder;
+use super::key;
 use super::leaving::Leaving;
 use super::place::Place;
 use super::probes::ProcessProbes;
@@ -47,7 +48,7 @@ impl App {
             at: clock.now(),
         };
         let native = folder::native(&place, &global.data)?;
-        let store = Arc::new(place.open(&context).await?);
+        let store = Arc::new(place.open(&key::of(global)?, &context).await?);
         let shared: Arc<dyn Store> = store.clone();
         let connectors = Arc::new(ConnectorRegistry::new(shared.clone(), native));
         let engine = Engine::new(Ports {
@@ -101,11 +102,14 @@ impl App {
             actor: actor::person(),
             at,
         };
-        let store = place.create(&context).await?;
+        let key = key::for_new(global)?;
+        let store = place.create(&key.key, &context).await?;
         if rehearsal {
             store.set_rehearsal().await?;
         }
         store.close().await?;
+        folder::native(&place, &global.data)?;
+        key.keep()?;
         Ok(place)
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod files;
 pub(crate) mod folder;
 pub(crate) mod host;
 pub(crate) mod interrupt;
+pub(crate) mod key;
 pub(crate) mod leaving;
 pub(crate) mod place;
 pub(crate) mod probes;

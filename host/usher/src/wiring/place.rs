@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use usher_connectors::SecretString;
-use usher_store::{Context, SqlStore, StoreError, postgres, sqlite};
+use usher_store::{Context, OperatorKey, SqlStore, StoreError, postgres, sqlite};
 
 use super::folder;
 use super::host;
@@ -68,29 +68,37 @@ impl Place {
     }
 
     /// Opens the store.
-    pub(crate) async fn open(&self, context: &Context) -> Result<SqlStore, Failure> {
+    pub(crate) async fn open(&self, key: &OperatorKey, context: &Context) -> Result<SqlStore, Failure> {
         match self {
-            Self::Folder(path) => Ok(sqlite::open(path, Arc::new(OsRandomness), context).await?),
-            Self::Database { url, lease } => {
-                postgres::open(url.expose(), options(*lease), Arc::new(OsRandomness), context)
-                    .await
-                    .map_err(|error| self.failure(error))
-            }
+            Self::Folder(path) => Ok(sqlite::open(path, key, Arc::new(OsRandomness), context).await?),
+            Self::Database { url, lease } => postgres::open(
+                url.expose(),
+                options(*lease),
+                key,
+                Arc::new(OsRandomness),
+                context,
+            )
+            .await
+            .map_err(|error| self.failure(error)),
         }
     }
 
     /// Makes an empty store.
-    pub(crate) async fn create(&self, context: &Context) -> Result<SqlStore, Failure> {
+    pub(crate) async fn create(&self, key: &OperatorKey, context: &Context) -> Result<SqlStore, Failure> {
         match self {
             Self::Folder(path) => {
                 folder::must_be_free(path)?;
-                Ok(sqlite::create(path, Arc::new(OsRandomness), context).await?)
+                Ok(sqlite::create(path, key, Arc::new(OsRandomness), context).await?)
             }
-            Self::Database { url, lease } => {
-                postgres::create(url.expose(), options(*lease), Arc::new(OsRandomness), context)
-                    .await
-                    .map_err(|error| self.failure(error))
-            }
+            Self::Database { url, lease } => postgres::create(
+                url.expose(),
+                options(*lease),
+                key,
+                Arc::new(OsRandomness),
+                context,
+            )
+            .await
+            .map_err(|error| self.failure(error)),
         }
     }
 
