@@ -87,6 +87,7 @@ impl Engine {
             state_cause: plan.state_cause.clone(),
             next_change_at: plan.state.next_change,
             superseded: Vec::new(),
+            replan: false,
             operations: Vec::new(),
         };
         for account in &plan.accounts {
@@ -110,6 +111,7 @@ impl Engine {
                 })
                 .collect();
             let change = reconcile(&open, steps);
+            planned.replan |= change.deferred;
             planned.superseded.extend(change.supersede);
             planned
                 .operations

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use usher_connectors::Connector;
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::{Claim, ClaimedOperation, Context, Decision, Outcome, TargetClaim};
+use usher_store::{Claim, ClaimedOperation, Context, Decision, Outcome, Recorded, TargetClaim};
 
 use super::stop::Stop;
 use super::tally::Tally;
@@ -160,7 +160,7 @@ impl<'a> Coordinator<'a> {
         }
         self.ports.probes.reached(Point::BeforeClaim);
         let store = Arc::clone(&self.ports.store);
-        let (claimed, fenced) = {
+        let Recorded { claimed, fenced, .. } = {
             let mut commit = store.record_and_claim(&absences, &outcomes, claim, &context);
             loop {
                 tokio::select! {

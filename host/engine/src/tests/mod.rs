@@ -18,7 +18,7 @@ use jiff::tz::TimeZoneDatabase;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::connector::Creation;
 use usher_lifecycle::name::Name;
-use usher_store::{Context, SqliteStore, Store};
+use usher_store::{Context, Store, sqlite};
 
 use crate::import::{ImportReport, ImportRequest};
 use crate::run::{ApplyReport, ApplyRequest, Stop};
@@ -156,10 +156,11 @@ impl World {
             at: crate::ports::Clock::now(&*self.clock),
         };
         let randomness: Arc<dyn crate::ports::Randomness> = self.randomness.clone();
-        let store = if SqliteStore::exists(&folder) {
-            SqliteStore::open(&folder, randomness, &context).await.unwrap()
+        let key = usher_store::OperatorKey::from_bytes([7; 32]);
+        let store = if sqlite::exists(&folder) {
+            sqlite::open(&folder, &key, randomness, &context).await.unwrap()
         } else {
-            SqliteStore::create(&folder, randomness, &context).await.unwrap()
+            sqlite::create(&folder, &key, randomness, &context).await.unwrap()
         };
         let engine = Engine::new(Ports {
             store: Arc::new(store) as Arc<dyn Store>,
