@@ -12,13 +12,16 @@ pub mod import;
 pub mod plan;
 pub mod ports;
 mod progress;
+mod observer;
 pub mod run;
+pub mod serve;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod views;
 
 pub use engine::{Engine, Ports};
 pub use error::{EngineError, TargetError};
+pub use observer::{Ending, NoObserver, Observer, Outcomes, Part, Seen};
 pub use progress::{NoProgress, Phase, Progress};
 
 #[cfg(test)]

@@ -14,3 +14,4 @@ pub use report::{
     RetryReason, TROUBLES_LISTED_MAX, Trouble, TroubleState,
 };
 pub use stop::{Stop, Stopper};
+pub(crate) use worker::later;

@@ -367,7 +367,7 @@ pub(super) fn linked(observed: &ObservedAccount, unknown: bool) -> Result<&str, 
 }
 
 /// A moment so many milliseconds later; the end of time when there is none.
-pub(super) fn later(now: Timestamp, ms: u64) -> Timestamp {
+pub(crate) fn later(now: Timestamp, ms: u64) -> Timestamp {
     let wait = SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

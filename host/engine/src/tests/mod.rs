@@ -18,7 +18,7 @@ use jiff::tz::TimeZoneDatabase;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::connector::Creation;
 use usher_lifecycle::name::Name;
-use usher_store::{Context, Store, sqlite};
+use usher_store::{Context, OperatorKey, Store, sqlite};
 
 use crate::import::{ImportReport, ImportRequest};
 use crate::run::{ApplyReport, ApplyRequest, Stop};
@@ -157,6 +157,7 @@ impl World {
         };
         let randomness: Arc<dyn crate::ports::Randomness> = self.randomness.clone();
         let key = usher_store::OperatorKey::from_bytes([7; 32]);
+        let key = OperatorKey::from_bytes([7; 32]);
         let store = if sqlite::exists(&folder) {
             sqlite::open(&folder, &key, randomness, &context).await.unwrap()
         } else {
