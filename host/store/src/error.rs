@@ -36,6 +36,19 @@ pub enum StoreError {
         /// What is wrong with the value.
         reason: String,
     },
+    /// The database file is broken. Restore a backup, or ask for help; nothing was changed.
+    #[error("{0}")]
+    Damaged(String),
+    /// The disk does not take what is written. Mend that, and the same call succeeds: nothing of it was recorded.
+    #[error("{doing}: {trouble}; nothing of it was recorded ({message})")]
+    Disk {
+        /// What was being done.
+        doing: &'static str,
+        /// What to mend.
+        trouble: DiskTrouble,
+        /// The database's words, without bound values.
+        message: String,
+    },
     /// Another writer changed the same rows at the same moment. Try again at once.
     #[error("{0}")]
     Contended(String),
@@ -47,4 +60,20 @@ pub enum StoreError {
         /// The database's words, without bound values.
         message: String,
     },
+}
+
+/// Why a disk does not take what is written, and what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiskTrouble {
+    /// No room.
+    #[error("there is no room left on the disk; make room, then try again")]
+    Full,
+    /// No right to write, or no way to open.
+    #[error("the database cannot be written; make its folder and file writable, then try again")]
+    ReadOnly,
+    /// A limit on the size of files, or a disk that fails.
+    #[error(
+        "the disk refuses to write: look at its health, at quotas and at limits on the size of files, then try again"
+    )]
+    Refuses,
 }

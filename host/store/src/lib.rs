@@ -39,6 +39,7 @@ pub use operations::{
 pub use planning::{NewOperation, PlanCommit, Planned, Planning};
 pub use replicas::{Duty, Membership, Replicas, Wakes};
 pub use sql::SqlStore;
+pub use sql::restored::Marked;
 
 use jiff::Timestamp;
 use usher_lifecycle::cause::Actor;

@@ -10,6 +10,7 @@ use usher_lifecycle::operation::{OperationState, Priority};
 use usher_lifecycle::state::IdentityState;
 use uuid::Uuid;
 
+use super::audit_rows::SubjectKey;
 use super::db::{Cell, Row};
 use crate::sqlite::reads::ENDED;
 use crate::{DiskTrouble, SnapshotState, StoreError};
@@ -100,6 +101,15 @@ impl<'r> Cells<'r> {
         bytes
             .try_into()
             .map_err(|_| self.corrupt(name, format!("{} bytes, not {N}", bytes.len())))
+    }
+
+    /// The key of an identity's audit.
+    pub(crate) fn subject_key(&self, name: &'static str) -> Result<SubjectKey, StoreError> {
+        match self.get::<Option<&[u8]>>(name)? {
+            None => Ok(SubjectKey::NotMade),
+            Some([]) => Ok(SubjectKey::Destroyed),
+            Some(_) => self.bytes(name).map(SubjectKey::Sealed),
+        }
     }
 
     /// A name.
@@ -195,7 +205,11 @@ pub(crate) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError 
         match kind_of(database.code().as_deref().unwrap_or_default()) {
             Kind::Contended => StoreError::Contended(format!("{doing}: {message}")),
             Kind::Damaged => StoreError::Damaged(format!("{doing}: the database is damaged: {message}")),
-            Kind::Disk(trouble) => StoreError::Disk { doing, trouble, message },
+            Kind::Disk(trouble) => StoreError::Disk {
+                doing,
+                trouble,
+                message,
+            },
             Kind::Other => StoreError::Unavailable { doing, message },
         }
     }

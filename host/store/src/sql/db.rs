@@ -280,5 +280,6 @@ impl Query {
 fn open<'r>(
     read: &'r mut Option<Transaction<'static, Sqlite>>,
 ) -> Result<&'r mut Transaction<'static, Sqlite>, sqlx::Error> {
-    read.as_mut().ok_or_else(|| sqlx::Error::Protocol(ENDED.to_owned()))
+    read.as_mut()
+        .ok_or_else(|| sqlx::Error::Protocol(ENDED.to_owned()))
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::SqlStore;
 use super::cells::{Cells, failed, micros};
 use super::db::{Tx, query};
+use super::restored::refuse_while_marking;
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{Context, Freeze, Freezing, StoreError};
 
@@ -44,6 +45,7 @@ impl Freezing for SqlStore {
         let doing = "thawing the store";
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(doing, context).await?;
+        refuse_while_marking(&mut write.tx).await?;
         let Some(was) = frozen(&mut write.tx).await? else {
             return Ok(());
         };
@@ -63,7 +65,7 @@ impl Freezing for SqlStore {
     }
 }
 
-async fn frozen(tx: &mut Tx<'_>) -> Result<Option<Freeze>, StoreError> {
+pub(super) async fn frozen(tx: &mut Tx<'_>) -> Result<Option<Freeze>, StoreError> {
     let row = query(FROZEN)
         .fetch_one(tx)
         .await

@@ -1,21 +1,23 @@
 //! The data folder: private to its owner, and owned by one process at a time.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::StoreError;
+use crate::{DiskTrouble, StoreError};
 
 /// Only the owner may enter: it holds personal data.
 const FOLDER_MODE: u32 = 0o700;
 /// Only the owner may read and write. SQLite gives its `-wal` and `-shm` files the mode of the database file.
-const FILE_MODE: u32 = 0o600;
+pub(super) const FILE_MODE: u32 = 0o600;
 /// Longest process number read from a lock file, in bytes.
 const PID_BYTES_MAX: u64 = 20;
 
 const DATABASE_FILE: &str = "usher.db";
 const LOCK_FILE: &str = "usher.lock";
+/// The database file while it is restored; with what SQLite keeps beside it.
+const RESTORING_FILE: &str = "usher.db.restoring";
 
 /// A data folder this process owns until it is dropped.
 #[derive(Debug)]
@@ -36,16 +38,22 @@ pub(crate) fn holds_database(folder: &Path) -> bool {
     folder.join(DATABASE_FILE).is_file()
 }
 
+/// Refuses a folder without a database.
+pub(crate) fn must_hold_database(folder: &Path) -> Result<(), StoreError> {
+    if holds_database(folder) {
+        return Ok(());
+    }
+    Err(StoreError::NotFound(format!(
+        "there is no database in {}; create one with `usher init`",
+        folder.display()
+    )))
+}
+
 impl Folder {
     /// Makes the folder and an empty database file. An existing database is refused.
     pub(crate) fn create(folder: &Path) -> Result<Self, StoreError> {
         let doing = "creating the data folder";
-        DirBuilder::new()
-            .recursive(true)
-            .mode(FOLDER_MODE)
-            .create(folder)
-            .map_err(|error| io(doing, folder, &error))?;
-        let owned = Self::lock(folder)?;
+        let owned = Self::make(folder)?;
         OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -64,14 +72,50 @@ impl Folder {
         Ok(owned)
     }
 
+    /// Makes the folder, or takes an empty one. What a restore left that was cut short is removed.
+    pub(crate) fn create_empty(folder: &Path) -> Result<Self, StoreError> {
+        let doing = "looking into the data folder";
+        let owned = Self::make(folder)?;
+        let entries = std::fs::read_dir(folder).map_err(|error| io(doing, folder, &error))?;
+        let mut left = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| io(doing, folder, &error))?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(RESTORING_FILE) {
+                left.push(entry.path());
+            } else if name != LOCK_FILE {
+                return Err(StoreError::InUse(format!(
+                    "{} is not empty (there is {}); name another folder",
+                    folder.display(),
+                    name.escape_debug()
+                )));
+            }
+        }
+        for path in left {
+            std::fs::remove_file(&path).map_err(|error| io(doing, &path, &error))?;
+        }
+        Ok(owned)
+    }
+
+    /// Where a backup is put while it is not a database of this folder yet.
+    pub(crate) fn restoring(&self) -> PathBuf {
+        self.database.with_file_name(RESTORING_FILE)
+    }
+
+    fn make(folder: &Path) -> Result<Self, StoreError> {
+        let doing = "creating the data folder";
+        DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(folder)
+            .map_err(|error| io(doing, folder, &error))?;
+        Self::lock(folder)
+    }
+
     /// Takes a folder that holds a database.
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
-        if !holds_database(folder) {
-            return Err(StoreError::NotFound(format!(
-                "there is no database in {}; create one with `usher init`",
-                folder.display()
-            )));
-        }
+        must_hold_database(folder)?;
         Self::lock(folder)
     }
 
@@ -115,9 +159,18 @@ fn in_use(folder: &Path, file: &mut File) -> StoreError {
     ))
 }
 
-fn io(doing: &'static str, path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Unavailable {
+/// An error of the file system, in its words.
+pub(super) fn io(doing: &'static str, path: &Path, error: &std::io::Error) -> StoreError {
+    let message = format!("{}: {error}", path.display());
+    let trouble = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskTrouble::Full,
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => DiskTrouble::ReadOnly,
+        ErrorKind::FileTooLarge => DiskTrouble::Refuses,
+        _ => return StoreError::Unavailable { doing, message },
+    };
+    StoreError::Disk {
         doing,
-        message: format!("{}: {error}", path.display()),
+        trouble,
+        message,
     }
 }

@@ -1,10 +1,13 @@
 //! What is SQLite's own: the data folder and its lock, opening, the schema. WAL, FULL, one writer connection, a few readers, one process
 //! per data folder.
 
+mod backup;
 pub(crate) mod folder;
 mod integrity;
 mod peek;
+mod private_file;
 pub(crate) mod reads;
+mod restore;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -18,8 +21,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, watch};
 
+pub use self::backup::{Backup, BackupProgress, backup};
 pub use self::integrity::check;
-pub use self::peek::{rehearsal_moment, rehearsal_moment_of_file};
+pub use self::peek::{rehearsal_moment, rehearsal_moment_of_file, sealed_under};
+pub use self::restore::{Restored, restore};
 
 use self::folder::Folder;
 use self::reads::Reads;

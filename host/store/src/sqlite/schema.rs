@@ -22,9 +22,19 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
     migrate_with(connection, &migrations()).await
 }
 
-async fn migrate_with(connection: &mut SqliteConnection, migrations: &[Migration]) -> Result<(), StoreError> {
-    let doing = "migrating the schema";
-    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+/// Brings an empty database to a version, or as far as this program knows.
+pub(super) async fn migrate_to(connection: &mut SqliteConnection, version: i64) -> Result<(), StoreError> {
+    let migrations = migrations();
+    let wanted = usize::try_from(version).unwrap_or(0).min(migrations.len());
+    migrate_with(connection, &migrations[..wanted]).await
+}
+
+/// Refuses a database of a program too new, or of another one. Returns its version, 0 when it is empty.
+pub(super) async fn recognise(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    recognise_as(connection, schema::SCHEMA_VERSION).await
+}
+
+async fn recognise_as(connection: &mut SqliteConnection, known: i64) -> Result<i64, StoreError> {
     let found = pragma(connection, "PRAGMA user_version").await?;
     let application = pragma(connection, "PRAGMA application_id").await?;
     let fresh = found == 0
@@ -32,12 +42,24 @@ async fn migrate_with(connection: &mut SqliteConnection, migrations: &[Migration
         && pragma(connection, "SELECT count(*) FROM sqlite_schema").await? == 0;
     if !fresh && application != APPLICATION_ID {
         return Err(StoreError::Version(
-            "the database was not made by Usher; name another data folder".to_owned(),
+            "the database was not made by Usher; name another one".to_owned(),
         ));
     }
-    // The column came with version 3; what is older works with every later program.
-    let works_from = if found < 3 { found } else { pragma(connection, "SELECT works_from FROM meta").await? };
+    // The column came with version 3; what is older works with every later program. Its row is made by the first writer.
+    let works_from = if found < 3 {
+        found
+    } else {
+        let sql = "SELECT coalesce(max(works_from), 3) FROM meta";
+        pragma(connection, sql).await?
+    };
     schema::check(found, works_from, known)?;
+    Ok(found)
+}
+
+async fn migrate_with(connection: &mut SqliteConnection, migrations: &[Migration]) -> Result<(), StoreError> {
+    let doing = "migrating the schema";
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    let found = recognise_as(connection, known).await?;
     for (number, migration) in (1_i64..).zip(migrations) {
         if number <= found {
             continue;
