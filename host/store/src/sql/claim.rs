@@ -55,7 +55,7 @@ pub(crate) const READY: Sql = Sql {
 const TARGETS: &str = r#"
     SELECT t.id AS "target.id", t.name AS "target.name", t.paused_until_us AS "target.paused_until_us",
            t.pause_reason AS "target.pause_reason"
-    FROM target t WHERE t.name IN (SELECT value ->> 0 FROM json_each($1))"#;
+    FROM target t WHERE t.name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY t.id"#;
 
 const FROZEN: &str = "SELECT frozen FROM meta WHERE id = 1";
 

@@ -119,7 +119,7 @@ impl Identities for SqlStore {
     async fn account_totals(&self) -> Result<Vec<(TargetName, AccountState, u64)>, StoreError> {
         let rows = query(
             r#"SELECT CAST(0 AS BIGINT) AS "account.id", t.name AS "target.name", a.state AS "account.state", count(*) AS "account.count"
-               FROM account a JOIN target t ON t.id = a.target GROUP BY a.target, a.state ORDER BY t.name, a.state"#,
+               FROM account a JOIN target t ON t.id = a.target GROUP BY a.target, t.name, a.state ORDER BY t.name, a.state"#,
         )
         .fetch_all(&mut self.read(DOING).await?)
         .await

@@ -240,7 +240,7 @@ impl Operations for SqlStore {
         } else {
             ""
         };
-        let sql = format!("{TOTALS} {only} GROUP BY o.target, o.state ORDER BY t.name, o.state");
+        let sql = format!("{TOTALS} {only} GROUP BY o.target, t.name, o.state ORDER BY t.name, o.state");
         let rows = composed(sql).fetch_all(&mut tx).await.map_err(failed(doing))?;
         rows.iter()
             .map(|row| {

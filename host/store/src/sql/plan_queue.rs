@@ -42,7 +42,7 @@ const INSERT_TARGETS: &str =
 const INSERT_ACCOUNTS: &str = "
     INSERT INTO account (identity, target, kind)
     SELECT CAST(j.value ->> 0 AS BIGINT), t.id, j.value ->> 2 FROM json_each($1) AS j CROSS JOIN target t
-    WHERE t.name = j.value ->> 1 ON CONFLICT DO NOTHING";
+    WHERE t.name = j.value ->> 1 ORDER BY j.key ON CONFLICT DO NOTHING";
 
 pub(crate) const ACCOUNTS: &str = r#"
     SELECT a.id AS "account.id", a.identity AS "account.identity", a.target AS "account.target", a.kind AS "account.kind",
