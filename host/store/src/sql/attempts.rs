@@ -110,7 +110,8 @@ pub(super) async fn link_holders(
         .iter()
         .filter_map(|(attempt, outcome)| {
             let id = new_link(attempt, outcome.observed.as_ref()?)?;
-            Some((attempt.target, id))
+            // One with a NUL is nobody's: the outcome is held.
+            Some((attempt.target, id)).filter(|(_, id)| !id.contains('\0'))
         })
         .collect();
     if wanted.is_empty() {

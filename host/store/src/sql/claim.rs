@@ -93,7 +93,7 @@ pub(super) async fn rest(write: &mut Write<'_>, rests: &[Rest]) -> Result<(), St
         query(REST)
             .bind(rest.target.as_str())
             .bind(micros(rest.until))
-            .bind(&rest.reason)
+            .bind(rest.reason.replace('\0', "\u{FFFD}"))
             .execute(&mut write.tx)
             .await
             .map_err(failed(DOING))?;

@@ -224,6 +224,11 @@ impl SqlStore {
         // The same key twice: the last wins, here as between calls.
         let mut last: HashMap<&str, &Change> = HashMap::with_capacity(records.len());
         for record in records {
+            if record.key.contains('\0') {
+                // PostgreSQL cannot keep it, and to leave it out would be a person lost.
+                let message = format!("the key {:?} holds a NUL character; leave that record out", record.key);
+                return Err(StoreError::Unavailable { doing, message });
+            }
             last.insert(&record.key, &record.change);
         }
         let mut staged: Vec<(&str, i64, Option<String>, Option<String>)> = Vec::with_capacity(last.len());

@@ -109,6 +109,18 @@ pub(super) async fn record(
     })
 }
 
+/// What of an observation no text column of PostgreSQL can hold, if anything. Alike on SQLite, so that a store can move.
+fn unstorable(observed: &ObservedAccount) -> Option<&'static str> {
+    let holds_nul = |text: &Option<String>| text.as_deref().is_some_and(|text| text.contains('\0'));
+    if holds_nul(&observed.external_id) {
+        Some("an account id")
+    } else if holds_nul(&observed.version) {
+        Some("a version")
+    } else {
+        None
+    }
+}
+
 fn collect(
     batch: &mut Batch,
     attempt: &Attempt,
@@ -119,7 +131,13 @@ fn collect(
 ) -> Result<(), StoreError> {
     let mut decision = &outcome.decision;
     let mut observed = outcome.observed.as_ref();
-    let mut message: String = outcome.message.chars().take(MESSAGE_CHARS_MAX).collect();
+    let mut message: String = outcome.message.chars().take(MESSAGE_CHARS_MAX).collect::<String>().replace('\0', "\u{FFFD}");
+    if let Some(what) = observed.and_then(unstorable) {
+        // PostgreSQL cannot keep it; without it the account could not be found again, and something may have been made there.
+        message = format!("the target answered with {what} that holds a NUL character; nothing was linked ({message})");
+        decision = &Decision::Held { settle: true };
+        observed = None;
+    }
     if let Some(link) = observed.and_then(|observed| new_link(attempt, observed)) {
         let key = (attempt.target, link.to_owned());
         match links.get(&key) {
