@@ -11,6 +11,7 @@
 //! Never imports: connectors, the engine, wasmtime, axum.
 
 mod audit;
+mod checkpoint;
 mod documents;
 mod error;
 mod facts;
@@ -21,11 +22,13 @@ mod operations;
 mod planning;
 pub mod postgres;
 mod replicas;
+mod running;
 mod schema;
 mod sql;
 pub mod sqlite;
 
-pub use audit::{Audit, AuditRow};
+pub use audit::{Audit, AuditPage, AuditQuery, AuditRecord, AuditRow, Checkpoints, Evidence, Verified};
+pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointBody};
 pub use documents::{Artifact, ArtifactInfo, Document, DocumentKind, Documents, NewDocument};
 pub use error::{DiskTrouble, StoreError};
 pub use facts::{Change, FactsStore, IndexEntry, NewSnapshot, Snapshot, SnapshotState, StagedRecord};
@@ -38,6 +41,7 @@ pub use operations::{
 };
 pub use planning::{NewOperation, PlanCommit, Planned, Planning};
 pub use replicas::{Duty, Membership, Replicas, Wakes};
+pub use running::Running;
 pub use sql::SqlStore;
 pub use sql::restored::Marked;
 
@@ -46,12 +50,12 @@ use usher_lifecycle::cause::Actor;
 
 /// Everything a store does.
 pub trait Store:
-    Documents + FactsStore + Identities + Planning + Operations + Audit + Replicas + Freezing
+    Documents + FactsStore + Identities + Planning + Operations + Running + Audit + Replicas + Freezing
 {
 }
 
 impl<T> Store for T where
-    T: Documents + FactsStore + Identities + Planning + Operations + Audit + Replicas + Freezing
+    T: Documents + FactsStore + Identities + Planning + Operations + Running + Audit + Replicas + Freezing
 {
 }
 

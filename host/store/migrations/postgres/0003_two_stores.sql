@@ -79,6 +79,12 @@ CREATE TABLE checkpoint (
     signature   BYTEA NOT NULL CHECK (length(signature) = 64)
 );
 
+-- Up to which row of each chain the newest checkpoints reach.
+CREATE TABLE sealed_head (
+    writer BIGINT NOT NULL PRIMARY KEY REFERENCES writer (id),
+    n      BIGINT NOT NULL CHECK (n > 0)
+);
+
 -- Work that one writer does for all (planning, sealing): whose it is, and until when.
 CREATE TABLE duty (
     name     TEXT COLLATE "C" NOT NULL PRIMARY KEY,

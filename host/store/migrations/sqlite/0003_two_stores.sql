@@ -79,6 +79,12 @@ CREATE TABLE checkpoint (
     signature   BLOB NOT NULL CHECK (length(signature) = 64)
 ) STRICT;
 
+-- Up to which row of each chain the newest checkpoints reach.
+CREATE TABLE sealed_head (
+    writer INTEGER NOT NULL PRIMARY KEY REFERENCES writer (id),
+    n      INTEGER NOT NULL CHECK (n > 0)
+) STRICT;
+
 -- Work that one writer does for all (planning, sealing): whose it is, and until when.
 CREATE TABLE duty (
     name     TEXT NOT NULL PRIMARY KEY,

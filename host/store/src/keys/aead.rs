@@ -27,11 +27,11 @@ impl Aead {
         UnboundKey::new(&AES_256_GCM, key).map(|key| Self(LessSafeKey::new(key)))
     }
 
-    /// Appends the sealed text to `out`. `purpose` is not stored: whoever opens it says the same. The error cannot happen below 64 GiB.
+    /// Appends the sealed text, given in parts, to `out`. `purpose` is not stored: whoever opens it says the same. The error cannot happen below 64 GiB.
     pub(crate) fn seal_into(
         &self,
         out: &mut Vec<u8>,
-        plain: &[u8],
+        plain: &[&[u8]],
         purpose: &[u8],
         randomness: &dyn Randomness,
     ) -> Result<(), Unspecified> {
@@ -39,7 +39,9 @@ impl Aead {
         randomness.fill(&mut nonce);
         out.extend_from_slice(&nonce);
         let start = out.len();
-        out.extend_from_slice(plain);
+        for part in plain {
+            out.extend_from_slice(part);
+        }
         let nonce = Nonce::assume_unique_for_key(nonce);
         let sealed = self
             .0
@@ -89,7 +91,7 @@ mod tests {
         ) {
             let aead = Aead::new(&key).unwrap();
             let mut sealed = Vec::new();
-            aead.seal_into(&mut sealed, &plain, &purpose, &Counted::default()).unwrap();
+            aead.seal_into(&mut sealed, &[&plain[..plain.len() / 2], &plain[plain.len() / 2..]], &purpose, &Counted::default()).unwrap();
             prop_assert_eq!(sealed.len(), plain.len() + OVERHEAD_BYTES);
             prop_assert_eq!(&*aead.open(&sealed, &purpose).unwrap(), &plain);
             let mut other = purpose.clone();

@@ -108,7 +108,7 @@ impl Ring {
         let data = self.get(number).map_err(|Unknown| sealing("no data key"))?;
         let mut sealed = Vec::with_capacity(SEALED_KEY_BYTES);
         sealed.extend_from_slice(&short.to_be_bytes());
-        data.seal_into(&mut sealed, &**key, &identity_purpose(identity), randomness)
+        data.seal_into(&mut sealed, &[&**key], &identity_purpose(identity), randomness)
             .map_err(|_| sealing("an identity's key"))?;
         sealed.try_into().map_err(|_| sealing("an identity's key"))
     }
@@ -137,7 +137,7 @@ pub(crate) fn seal_data_key(
 ) -> Result<Vec<u8>, StoreError> {
     let mut sealed = Vec::new();
     cipher(&operator.0)?
-        .seal_into(&mut sealed, &**key, &data_purpose(number), randomness)
+        .seal_into(&mut sealed, &[&**key], &data_purpose(number), randomness)
         .map_err(|_| sealing("the data key"))?;
     Ok(sealed)
 }

@@ -31,14 +31,15 @@ pub(crate) const CHUNK: &str = r#"
     SELECT r.id AS "source_record.id", g.key AS "staged.key", g.change AS "staged.change", g.attributes AS "staged.attributes",
            g.digest AS "staged.digest", r.attributes AS "source_record.attributes", r.digest AS "source_record.digest",
            r.missing_snapshots AS "source_record.missing_snapshots", r.absent_since_us AS "source_record.absent_since_us",
-           i.id AS "identity.id", i.public_id AS "identity.public_id"
+           i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key"
     FROM (SELECT key, change, attributes, digest FROM staged WHERE snapshot = $1 ORDER BY key LIMIT $3) g
     LEFT JOIN source_record r ON r.key = g.key AND r.source = $2
     LEFT JOIN identity i ON i.id = r.identity
     ORDER BY g.key"#;
 
 const INSERT_IDENTITIES: &str = "
-    INSERT INTO identity (id, public_id) SELECT CAST(value ->> 0 AS BIGINT), unhex(value ->> 1) FROM json_each($1)";
+    INSERT INTO identity (id, public_id, audit_key)
+    SELECT CAST(value ->> 0 AS BIGINT), unhex(value ->> 1), unhex(value ->> 2) FROM json_each($1)";
 
 const INSERT_RECORDS: &str = "
     INSERT INTO source_record (source, key, identity, attributes, digest)
@@ -65,7 +66,7 @@ struct RecordUpdate(i64, Option<String>, Option<String>, i64, Option<i64>);
 /// What a chunk changes, collected row by row and written statement by statement.
 #[derive(Default)]
 struct Changes {
-    identities: Vec<(i64, String)>,
+    identities: Vec<(i64, String, String)>,
     records: Vec<(String, i64, String, String)>,
     updates: Vec<RecordUpdate>,
     touched: Vec<i64>,
@@ -161,7 +162,10 @@ impl SqlStore {
             return Ok(key);
         }
         let id = IdentityId::from_parts(context.at, &self.random());
-        changes.identities.push((identity, hex(id.uuid().as_bytes())));
+        let (subject, sealed_key) = write.new_subject(identity, id.uuid())?;
+        changes
+            .identities
+            .push((identity, hex(id.uuid().as_bytes()), hex(&sealed_key)));
         changes.records.push((
             key.clone(),
             identity,
@@ -170,10 +174,7 @@ impl SqlStore {
         ));
         write.audit(&Entry {
             event: "identity.created",
-            subject: Some(Subject {
-                number: identity,
-                id: id.uuid(),
-            }),
+            subject: Some(subject),
             cause: &accepted.cause,
             payload: json!({ "source": accepted.source_name }),
         });
@@ -252,6 +253,7 @@ fn absorb_known(
     let subject = Subject {
         number: cells.get("identity.id")?,
         id: cells.uuid("identity.public_id")?,
+        key: cells.subject_key("identity.audit_key")?,
     };
     let missing: i64 = cells.get("source_record.missing_snapshots")?;
     let absent: Option<i64> = cells.get("source_record.absent_since_us")?;

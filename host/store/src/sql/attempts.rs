@@ -22,7 +22,7 @@ pub(crate) const ATTEMPTS: &str = r#"
            o.unknown_since_us AS "operation.unknown_since_us", o.cause AS "operation.cause",
            o.verb AS "operation.work", a.kind AS "account.kind", a.target AS "account.target",
            a.state AS "account.state", a.external_id AS "account.external_id", t.name AS "target.name",
-           i.id AS "identity.id", i.public_id AS "identity.public_id"
+           i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key"
     FROM json_each($1) AS j CROSS JOIN operation o CROSS JOIN account a CROSS JOIN target t CROSS JOIN identity i
     WHERE o.id = CAST(j.value AS BIGINT) AND a.id = o.account AND t.id = a.target AND i.id = a.identity"#;
 

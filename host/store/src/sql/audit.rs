@@ -1,235 +1,185 @@
-//! Reading and verifying the audit.
+//! Reading the audit: timelines, search, export.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use usher_lifecycle::ids::IdentityId;
 
 use super::SqlStore;
-use super::cells::{Cells, failed};
-use super::db::{Row, Tx, query};
-use super::write::{Hashed, row_hash};
-use crate::{Audit, AuditRow, IdentityRef, StoreError};
+use super::audit_rows::{NotRead, Opener};
+use super::cells::{Cells, failed, hex, micros};
+use super::db::{Query, Row, composed};
+use crate::{
+    Audit, AuditPage, AuditQuery, AuditRecord, AuditRow, Evidence, IdentityRef, StoreError, Verified,
+};
 
-/// Rows verified at a time: a few megabytes of memory, whatever the length of the audit.
-const VERIFY_PAGE: i64 = 5_000;
 /// Most rows shown at once.
 const SHOWN_MAX: u32 = 10_000;
+/// Rows looked at between two looks for the limit of a search, and rows of one page of an export: a few megabytes.
+const PAGE_ROWS: u32 = 2_000;
+/// Most rows one call of a search looks at: about a second.
+const SEARCHED_MAX: u32 = 200_000;
 
 const DOING: &str = "reading the audit";
 
-const TIMELINE: &str = r#"
-    SELECT seq AS "audit.seq", at_us AS "audit.at_us", actor AS "audit.actor", event AS "audit.event", cause AS "audit.cause",
-           payload AS "audit.payload"
-    FROM audit WHERE identity = $1 ORDER BY seq DESC LIMIT $2"#;
-
-const TAIL: &str = r#"
-    SELECT seq AS "audit.seq", at_us AS "audit.at_us", actor AS "audit.actor", event AS "audit.event", cause AS "audit.cause",
-           payload AS "audit.payload"
-    FROM audit ORDER BY seq DESC LIMIT $1"#;
-
-const WRITERS: &str = r#"
-    SELECT id AS "writer.id", genesis AS "writer.genesis", after_writer AS "writer.after_writer", after_n AS "writer.after_n",
-           schema_version AS "writer.schema_version", head_n AS "writer.head_n", head_hash AS "writer.head_hash"
-    FROM writer"#;
-
-const PAGE: &str = r#"
+const COLUMNS: &str = r#"
     SELECT u.seq AS "audit.seq", u.writer AS "audit.writer", u.n AS "audit.n", u.at_us AS "audit.at_us", u.actor AS "audit.actor",
            u.event AS "audit.event", u.identity AS "audit.identity", u.cause AS "audit.cause", u.payload AS "audit.payload",
-           u.hash AS "audit.hash", i.public_id AS "identity.public_id"
-    FROM audit u LEFT JOIN identity i ON i.id = u.identity
-    WHERE u.seq > $1 ORDER BY u.seq LIMIT $2"#;
+           u.sealed AS "audit.sealed", u.hash AS "audit.hash", i.public_id AS "identity.public_id",
+           i.audit_key AS "identity.audit_key"
+    FROM audit u LEFT JOIN identity i ON i.id = u.identity"#;
 
 #[async_trait]
 impl Audit for SqlStore {
     async fn timeline(&self, identity: IdentityRef, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        let rows = query(TIMELINE)
-            .bind(identity.0)
-            .bind(limit.min(SHOWN_MAX))
-            .fetch_all(&mut self.read(DOING).await?)
-            .await
-            .map_err(failed(DOING))?;
-        rows.iter().rev().map(shown).collect()
+        let sql = format!("{COLUMNS} WHERE u.identity = $1 ORDER BY u.seq DESC LIMIT $2");
+        let rows = composed(sql).bind(identity.0).bind(limit.min(SHOWN_MAX));
+        let mut rows = self.opened(rows, row).await?;
+        rows.reverse();
+        Ok(rows)
     }
 
     async fn audit_tail(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
-        let rows = query(TAIL)
-            .bind(limit.min(SHOWN_MAX))
+        let sql = format!("{COLUMNS} ORDER BY u.seq DESC LIMIT $1");
+        let rows = composed(sql).bind(limit.min(SHOWN_MAX));
+        let mut rows = self.opened(rows, row).await?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    async fn audit_search(&self, wanted: &AuditQuery) -> Result<AuditPage, StoreError> {
+        let limit = wanted.limit.clamp(1, SHOWN_MAX) as usize;
+        let text = wanted.text.as_ref().map(|text| text.to_lowercase());
+        let mut page = AuditPage {
+            rows: Vec::new(),
+            next: Some(wanted.before.unwrap_or(i64::MAX)),
+        };
+        let mut looked_at = 0;
+        while let Some(before) = page.next.filter(|_| looked_at < SEARCHED_MAX) {
+            let rows = self.opened(candidates(wanted, before), row).await?;
+            looked_at += PAGE_ROWS;
+            page.next = rows
+                .last()
+                .map(|row| row.seq)
+                .filter(|_| rows.len() == PAGE_ROWS as usize);
+            for row in rows {
+                if page.rows.len() == limit {
+                    page.next = page.rows.last().map(|row| row.seq);
+                    return Ok(page);
+                }
+                if matches(&row, wanted, text.as_deref()) {
+                    page.rows.push(row);
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    async fn audit_export(
+        &self,
+        after: i64,
+        since: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        let sql = format!("{COLUMNS} WHERE u.seq > $1 AND u.at_us >= $2 ORDER BY u.seq LIMIT $3");
+        let rows = composed(sql)
+            .bind(after)
+            .bind(since.map_or(i64::MIN, micros))
+            .bind(limit.clamp(1, PAGE_ROWS));
+        self.opened(rows, record).await
+    }
+
+    async fn audit_verify_against(&self, evidence: &Evidence) -> Result<Verified, StoreError> {
+        super::verify::verify(self, evidence).await
+    }
+}
+
+impl SqlStore {
+    /// Rows read and opened. A data key that another host made since is looked for once.
+    async fn opened<T>(
+        &self,
+        rows: Query,
+        read: fn(&mut Opener, &Cells<'_>) -> Result<T, NotRead>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = rows
             .fetch_all(&mut self.read(DOING).await?)
             .await
             .map_err(failed(DOING))?;
-        rows.iter().rev().map(shown).collect()
-    }
-
-    async fn audit_verify(&self) -> Result<u64, StoreError> {
-        let mut tx = self.read(DOING).await?;
-        let mut chains = Chains::new(claims(&mut tx).await?);
-        loop {
-            let rows = query(PAGE)
-                .bind(chains.seq)
-                .bind(VERIFY_PAGE)
-                .fetch_all(&mut tx)
-                .await
-                .map_err(failed(DOING))?;
-            if rows.is_empty() {
-                return chains.finish();
-            }
-            for row in &rows {
-                chains.check(row)?;
-            }
+        let open_all = |opener: &mut Opener| {
+            let read = |row: &Row| read(opener, &Cells::new(row, "audit.seq")?);
+            rows.iter().map(read).collect::<Result<Vec<T>, NotRead>>()
+        };
+        match open_all(&mut Opener::new(self.keys.ring())) {
+            Ok(rows) => return Ok(rows),
+            Err(NotRead::Failed(error)) => return Err(error),
+            Err(NotRead::UnknownKey) => self.reload_keys().await?,
         }
+        open_all(&mut Opener::new(Arc::clone(&self.keys.ring()))).map_err(|error| match error {
+            NotRead::Failed(error) => error,
+            NotRead::UnknownKey => StoreError::Corrupt {
+                table: "identity",
+                column: "audit_key",
+                row: 0,
+                reason: "it is sealed under a data key that is not there".to_owned(),
+            },
+        })
     }
 }
 
-fn shown(row: &Row) -> Result<AuditRow, StoreError> {
-    let cells = Cells::new(row, "audit.seq")?;
-    Ok(AuditRow {
-        seq: cells.get("audit.seq")?,
-        at: cells.time("audit.at_us")?,
-        actor: cells.json("audit.actor")?,
-        event: cells.get("audit.event")?,
-        cause: cells.json("audit.cause")?,
-        payload: cells.json("audit.payload")?,
+fn row(opener: &mut Opener, cells: &Cells<'_>) -> Result<AuditRow, NotRead> {
+    opener.row(cells)
+}
+
+fn record(opener: &mut Opener, cells: &Cells<'_>) -> Result<AuditRecord, NotRead> {
+    let identity = match cells.get::<Option<i64>>("audit.identity")? {
+        None => None,
+        Some(_) => Some(IdentityId::new(cells.uuid("identity.public_id")?)),
+    };
+    Ok(AuditRecord {
+        row: opener.row(cells)?,
+        writer: cells.get("audit.writer")?,
+        n: cells.get("audit.n")?,
+        identity,
+        sealed: cells.get::<Option<&[u8]>>("audit.sealed")?.map(hex),
+        hash: hex(&cells.bytes::<32>("audit.hash")?),
     })
 }
 
-/// What is on record of a writer, against which its chain is checked.
-struct Claimed {
-    genesis: [u8; 32],
-    /// The row whose hash the genesis is; `None` for the first writer of all.
-    after: Option<(i64, i64)>,
-    /// Before version 3 rows also covered their place among all.
-    covers_seq: bool,
-    head_n: i64,
-    head_hash: [u8; 32],
+/// The next rows that may match, by what is not encrypted.
+fn candidates(wanted: &AuditQuery, before: i64) -> Query {
+    let of_identity = match wanted.identity {
+        Some(_) => "u.identity = $2",
+        None => "CAST($2 AS BIGINT) IS NULL",
+    };
+    let sql = format!(
+        "{COLUMNS} WHERE u.seq < $1 AND {of_identity} AND u.at_us >= $3 AND u.at_us < $4
+         AND (CAST($5 AS TEXT) IS NULL OR u.event = $5 OR substr(u.event, 1, length($5) + 1) = $5 || '.')
+         ORDER BY u.seq DESC LIMIT $6"
+    );
+    composed(sql)
+        .bind(before)
+        .bind(wanted.identity.map(|identity| identity.0))
+        .bind(wanted.since.map_or(i64::MIN, micros))
+        .bind(wanted.until.map_or(i64::MAX, micros))
+        .bind(wanted.event.clone())
+        .bind(PAGE_ROWS)
 }
 
-async fn claims(tx: &mut Tx<'_>) -> Result<HashMap<i64, Claimed>, StoreError> {
-    let rows = query(WRITERS).fetch_all(tx).await.map_err(failed(DOING))?;
-    rows.iter()
-        .map(|row| {
-            let cells = Cells::new(row, "writer.id")?;
-            let after: (Option<i64>, Option<i64>) =
-                (cells.get("writer.after_writer")?, cells.get("writer.after_n")?);
-            let claimed = Claimed {
-                genesis: cells.bytes("writer.genesis")?,
-                after: after.0.zip(after.1),
-                covers_seq: cells.get::<i64>("writer.schema_version")? < 3,
-                head_n: cells.get("writer.head_n")?,
-                head_hash: cells.bytes("writer.head_hash")?,
-            };
-            Ok((cells.get("writer.id")?, claimed))
-        })
-        .collect()
-}
-
-/// The chains checked so far, each with its last number and hash.
-struct Chains {
-    writers: HashMap<i64, Claimed>,
-    ends: HashMap<i64, (i64, [u8; 32])>,
-    /// Hashes of rows that later writers begin after.
-    begun_after: HashMap<(i64, i64), Option<[u8; 32]>>,
-    seq: i64,
-    rows: u64,
-}
-
-impl Chains {
-    fn new(writers: HashMap<i64, Claimed>) -> Self {
-        let begun_after = writers
-            .values()
-            .filter_map(|writer| writer.after.map(|after| (after, None)))
-            .collect();
-        Self {
-            writers,
-            ends: HashMap::new(),
-            begun_after,
-            seq: 0,
-            rows: 0,
-        }
-    }
-
-    fn check(&mut self, row: &Row) -> Result<(), StoreError> {
-        let cells = Cells::new(row, "audit.seq")?;
-        let (seq, writer, n): (i64, i64, i64) = (
-            cells.get("audit.seq")?,
-            cells.get("audit.writer")?,
-            cells.get("audit.n")?,
-        );
-        let Some(claimed) = self.writers.get(&writer) else {
-            return Err(cells.corrupt("audit.writer", format!("there is no writer {writer}")));
-        };
-        let (last, previous) = match self.ends.get(&writer) {
-            Some(end) => *end,
-            None => (0, self.genesis(&cells, claimed)?),
-        };
-        if n != last + 1 {
-            return Err(cells.corrupt(
-                "audit.n",
-                format!("{n} follows {last} in the chain of writer {writer}"),
-            ));
-        }
-        let identity = match cells.get::<Option<i64>>("audit.identity")? {
-            None => None,
-            Some(_) => Some(cells.uuid("identity.public_id")?),
-        };
-        let expected = row_hash(
-            &previous,
-            &Hashed {
-                seq: claimed.covers_seq.then_some(seq),
-                writer,
-                n,
-                at_us: cells.get("audit.at_us")?,
-                actor: cells.get("audit.actor")?,
-                event: cells.get("audit.event")?,
-                identity,
-                cause: cells.get("audit.cause")?,
-                payload: cells.get("audit.payload")?,
-            },
-        );
-        if cells.bytes::<32>("audit.hash")? != expected {
-            return Err(cells.corrupt(
-                "audit.hash",
-                "the row or one before it was changed after it was written",
-            ));
-        }
-        if let Some(wanted) = self.begun_after.get_mut(&(writer, n)) {
-            *wanted = Some(expected);
-        }
-        self.ends.insert(writer, (n, expected));
-        (self.seq, self.rows) = (seq, self.rows + 1);
-        Ok(())
-    }
-
-    /// What a writer's first row follows. It must be what the writer saw when it began.
-    fn genesis(&self, cells: &Cells<'_>, claimed: &Claimed) -> Result<[u8; 32], StoreError> {
-        let seen = match claimed.after {
-            None => Some([0; 32]),
-            Some(after) => self.begun_after.get(&after).copied().flatten(),
-        };
-        if seen == Some(claimed.genesis) {
-            return Ok(claimed.genesis);
-        }
-        Err(cells.corrupt(
-            "audit.hash",
-            "the rows before this writer's first are not the ones it saw",
-        ))
-    }
-
-    /// Every chain must reach the end its writer recorded.
-    fn finish(self) -> Result<u64, StoreError> {
-        for (id, claimed) in &self.writers {
-            let (n, hash) = self.ends.get(id).copied().unwrap_or((0, claimed.genesis));
-            if (n, hash) != (claimed.head_n, claimed.head_hash) {
-                return Err(StoreError::Corrupt {
-                    table: "writer",
-                    column: "head_n",
-                    row: *id,
-                    reason: format!(
-                        "its audit chain ends at {n}, but it wrote {} rows: the end is cut off",
-                        claimed.head_n
-                    ),
-                });
-            }
-        }
-        Ok(self.rows)
-    }
+/// What only shows when a row is open.
+fn matches(row: &AuditRow, wanted: &AuditQuery, text: Option<&str>) -> bool {
+    let actor = wanted
+        .actor
+        .as_ref()
+        .is_none_or(|actor| row.actor.to_string().contains(actor.as_str()));
+    let target = wanted.target.as_ref().is_none_or(|target| {
+        let slot = |member: &str| row.payload.get(member).and_then(serde_json::Value::as_str);
+        let account = slot("account").and_then(|slot| slot.split('/').next());
+        account == Some(target.as_str()) || slot("target") == Some(target.as_str())
+    });
+    let text = text.is_none_or(|text| {
+        row.cause.to_string().to_lowercase().contains(text)
+            || row.payload.to_string().to_lowercase().contains(text)
+    });
+    actor && target && text
 }

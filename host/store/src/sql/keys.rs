@@ -6,15 +6,21 @@ use jiff::Timestamp;
 
 use super::SqlStore;
 use super::cells::{Cells, failed, micros};
-use super::db::{Tx, query};
+use super::db::{Sql, Tx, query};
 use crate::keys::aead::Key;
-use crate::keys::ring::{Keys, Ring, open_data_key, seal_data_key};
+use crate::keys::ring::{Keys, Ring, Unknown, open_data_key, seal_data_key, sealing};
 use crate::{Fingerprint, OperatorKey, Randomness, StoreError};
 
 const DOING: &str = "opening the keys";
 
 const DATA_KEYS: &str = r#"
     SELECT id AS "data_key.id", fingerprint AS "data_key.fingerprint", sealed AS "data_key.sealed" FROM data_key ORDER BY id"#;
+
+/// Held until the commit, so that the key is not taken away before.
+pub(crate) const NEWEST: Sql = Sql {
+    sqlite: "SELECT id FROM data_key ORDER BY id DESC LIMIT 1",
+    postgres: "SELECT id FROM data_key ORDER BY id DESC LIMIT 1 FOR KEY SHARE",
+};
 
 const INSERT: &str = "INSERT INTO data_key (id, fingerprint, sealed, created_us) VALUES ($1, $2, $3, $4)";
 
@@ -58,7 +64,7 @@ pub(crate) async fn check(
 }
 
 async fn table_exists(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
-    let sql = super::db::Sql {
+    let sql = Sql {
         sqlite: "SELECT count(*) FROM sqlite_schema WHERE name = 'data_key'",
         postgres: "SELECT count(*) FROM pg_class WHERE relname = 'data_key' AND relnamespace = current_schema()::regnamespace",
     };
@@ -109,6 +115,35 @@ async fn insert(
         .await
         .map_err(failed(DOING))?;
     Ok(())
+}
+
+/// The data keys in memory, with this one among them: another host may have made it since.
+pub(super) async fn ring_with(tx: &mut Tx<'_>, keys: &Keys, number: i64) -> Result<Arc<Ring>, StoreError> {
+    let ring = keys.ring();
+    if ring.get(number).is_ok() {
+        return Ok(ring);
+    }
+    let operator = keys.operator();
+    let ring = load(tx, &operator).await?;
+    keys.replace(operator, ring);
+    Ok(keys.ring())
+}
+
+/// Seals something under the newest data key, which stays until the commit. Returns its number.
+pub(super) async fn seal_newest(
+    tx: &mut Tx<'_>,
+    keys: &Keys,
+    plain: &[u8],
+    purpose: &[u8],
+) -> Result<(i64, Vec<u8>), StoreError> {
+    let row = query(NEWEST).fetch_one(tx).await.map_err(failed(DOING))?;
+    let number = row.at(0).map_err(failed(DOING))?;
+    let ring = ring_with(tx, keys, number).await?;
+    let data = ring.get(number).map_err(|Unknown| sealing("no data key"))?;
+    let mut sealed = Vec::new();
+    data.seal_into(&mut sealed, &[plain], purpose, &*keys.randomness)
+        .map_err(|_| sealing("a text"))?;
+    Ok((number, sealed))
 }
 
 impl SqlStore {

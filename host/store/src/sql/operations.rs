@@ -28,7 +28,7 @@ const COUNTED_MAX: i64 = 100_000;
 const LOST: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.cause AS "operation.cause",
            o.verb AS "operation.work", o.attempts AS "operation.attempts", a.kind AS "account.kind",
-           t.name AS "target.name", i.id AS "identity.id", i.public_id AS "identity.public_id"
+           t.name AS "target.name", i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key"
     FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
     WHERE o.state < 4 AND o.state = 2 AND EXISTS (SELECT 1 FROM writer w WHERE w.id = o.writer AND w.closed_us IS NOT NULL)
     ORDER BY o.id"#;
@@ -93,7 +93,7 @@ const OWNER_OF_ONE: &str = "
 const ONE: &str = r#"
     SELECT o.id AS "operation.id", o.state AS "operation.state", o.account AS "operation.account", o.cause AS "operation.cause",
            o.verb AS "operation.work", a.kind AS "account.kind", t.name AS "target.name",
-           i.id AS "identity.id", i.public_id AS "identity.public_id",
+           i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key",
            (SELECT count(*) FROM operation b WHERE b.account = o.account AND b.state < 4 AND b.id <> o.id) AS "operation.others"
     FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
     WHERE o.public_id = $1"#;
@@ -417,6 +417,7 @@ pub(super) fn subject(cells: &Cells<'_>) -> Result<Subject, StoreError> {
     Ok(Subject {
         number: cells.get("identity.id")?,
         id: cells.uuid("identity.public_id")?,
+        key: cells.subject_key("identity.audit_key")?,
     })
 }
 

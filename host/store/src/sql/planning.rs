@@ -41,11 +41,11 @@ pub(crate) const DUE: &str = "
 const IDENTITIES: Sql = Sql {
     sqlite: r#"
     SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
-           i.state AS "identity.state"
+           i.state AS "identity.state", i.audit_key AS "identity.audit_key"
     FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))"#,
     postgres: r#"
     SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
-           i.state AS "identity.state"
+           i.state AS "identity.state", i.audit_key AS "identity.audit_key"
     FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY i.id FOR NO KEY UPDATE"#,
 };
 
@@ -205,6 +205,7 @@ async fn current(write: &mut Write<'_>, planned: &[Planned]) -> Result<HashMap<i
                 subject: Subject {
                     number,
                     id: cells.uuid("identity.public_id")?,
+                    key: cells.subject_key("identity.audit_key")?,
                 },
                 facts_version: cells.get("identity.facts_version")?,
                 state: cells.identity_state("identity.state")?,

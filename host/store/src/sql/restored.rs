@@ -170,7 +170,8 @@ pub(super) async fn refuse_while_marking(tx: &mut Tx<'_>) -> Result<(), StoreErr
     match marking {
         None => Ok(()),
         Some(_) => Err(StoreError::Stale(
-            "the marking of what must be read again was cut short; finish it with `usher freeze --restored`".to_owned(),
+            "the marking of what must be read again was cut short; finish it with `usher freeze --restored`"
+                .to_owned(),
         )),
     }
 }
@@ -236,7 +237,11 @@ async fn supersede(write: &mut Write<'_>, people: &str, at: Timestamp) -> Result
 }
 
 async fn run(tx: &mut Tx<'_>, statement: &'static str, people: &str) -> Result<u64, StoreError> {
-    query(statement).bind(people).execute(tx).await.map_err(failed(DOING))
+    query(statement)
+        .bind(people)
+        .execute(tx)
+        .await
+        .map_err(failed(DOING))
 }
 
 async fn end(mut write: Write<'_>, marked: Marked) -> Result<Marked, StoreError> {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::cells::{Cells, failed, hex, json_of, micros, numbers};
+pub(crate) use super::audit_rows::{Entry, NO_CAUSE, Subject};
+use super::audit_rows::{Fault, Head, NewRows, Stamp};
+use super::cells::{Cells, failed, json_of, micros, numbers};
 use super::db::{Sql, Tx, query};
-use crate::keys::ring::Keys;
+use super::keys::{NEWEST, load};
+use crate::keys::ring::{Keys, SealedKey};
 use crate::schema::SCHEMA_VERSION;
 use crate::sqlite::writing::Writing;
 use crate::{Context, StoreError};
@@ -35,46 +35,6 @@ pub(crate) enum Connection {
     Postgres(PgPool),
 }
 
-/// The end of an audit chain.
-#[derive(Clone, Copy)]
-struct Head {
-    n: i64,
-    hash: [u8; 32],
-}
-
-/// The identity an audit row is about.
-#[derive(Clone, Copy)]
-pub(crate) struct Subject {
-    pub(crate) number: i64,
-    pub(crate) id: Uuid,
-}
-
-/// One audit row to write.
-pub(crate) struct Entry<'a> {
-    pub(crate) event: &'static str,
-    pub(crate) subject: Option<Subject>,
-    /// A cause as JSON text.
-    pub(crate) cause: &'a str,
-    pub(crate) payload: Value,
-}
-
-/// A row as its statement takes it: one array of the JSON parameter.
-#[derive(Serialize)]
-struct AuditRow(
-    i64,
-    i64,
-    i64,
-    String,
-    &'static str,
-    Option<i64>,
-    String,
-    String,
-    String,
-);
-
-/// A cause with no links, as JSON text.
-pub(crate) const NO_CAUSE: &str = "[]";
-
 /// Which counters a commit raises.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Raised {
@@ -87,11 +47,13 @@ pub(crate) struct Write<'a> {
     pub(crate) tx: Tx<'a>,
     pub(crate) writer: i64,
     known_head: &'a mut Option<Head>,
-    head: Head,
     doing: &'static str,
     actor: String,
     at_us: i64,
-    rows: Vec<AuditRow>,
+    rows: NewRows,
+    keys: Arc<Keys>,
+    /// Identities are made here, each with a key sealed under the newest data key.
+    new_keys: bool,
 }
 
 impl Connection {
@@ -226,11 +188,12 @@ impl Writer {
             tx,
             writer: self.id,
             known_head: &mut self.head,
-            head,
             doing,
             actor,
             at_us: micros(context.at),
-            rows: Vec::new(),
+            rows: NewRows::new(self.id, head, &self.keys),
+            keys: Arc::clone(&self.keys),
+            new_keys: false,
         })
     }
 }
@@ -245,41 +208,25 @@ impl Write<'_> {
 
     /// Adds an audit row; written with the commit.
     pub(crate) fn audit(&mut self, entry: &Entry<'_>) {
-        let payload = entry.payload.to_string();
-        let n = self.head.n + 1;
-        let hash = row_hash(
-            &self.head.hash,
-            &Hashed {
-                seq: None,
-                writer: self.writer,
-                n,
-                at_us: self.at_us,
-                actor: &self.actor,
-                event: entry.event,
-                identity: entry.subject.map(|subject| subject.id),
-                cause: entry.cause,
-                payload: &payload,
-            },
-        );
-        self.head = Head { n, hash };
-        self.rows.push(AuditRow(
-            self.writer,
-            n,
-            self.at_us,
-            self.actor.clone(),
-            entry.event,
-            entry.subject.map(|subject| subject.number),
-            entry.cause.to_owned(),
-            payload,
-            hex(&hash),
-        ));
+        let stamp = Stamp {
+            actor: &self.actor,
+            at_us: self.at_us,
+        };
+        self.rows.add(entry, &stamp);
+    }
+
+    /// An identity that is made in this transaction, with its sealed key.
+    pub(crate) fn new_subject(&mut self, number: i64, id: Uuid) -> Result<(Subject, SealedKey), StoreError> {
+        self.new_keys = true;
+        self.rows.new_subject(number, id)
     }
 
     /// Writes the audit rows, raises the high-water time and the counters, and commits.
     pub(crate) async fn commit(mut self, raised: Raised) -> Result<(), StoreError> {
         let doing = self.doing;
-        if !self.rows.is_empty() {
-            let rows = json_of(doing, &self.rows)?;
+        self.keep_keys().await?;
+        if !self.rows.rows.is_empty() {
+            let rows = json_of(doing, &self.rows.rows)?;
             query(INSERT_AUDIT)
                 .bind(rows)
                 .execute(&mut self.tx)
@@ -288,8 +235,8 @@ impl Write<'_> {
         }
         let raised = query(RAISE)
             .bind(self.writer)
-            .bind(self.head.n)
-            .bind(self.head.hash.to_vec())
+            .bind(self.rows.head.n)
+            .bind(self.rows.head.hash.to_vec())
             .bind(self.at_us)
             .bind(i64::from(raised.facts))
             .bind(i64::from(raised.observed))
@@ -303,15 +250,61 @@ impl Write<'_> {
             )));
         }
         self.tx.commit().await.map_err(failed(doing))?;
-        *self.known_head = Some(self.head);
+        *self.known_head = Some(self.rows.head);
+        Ok(())
+    }
+
+    /// Keys of identities go with their first rows. A data key that another host made meanwhile is taken in, and the work begins anew.
+    async fn keep_keys(&mut self) -> Result<(), StoreError> {
+        let doing = self.doing;
+        let mut is_behind = false;
+        match self.rows.fault.take() {
+            None => {}
+            Some(Fault::UnknownKey) => is_behind = true,
+            Some(Fault::Failed(error)) => return Err(error),
+        }
+        let made = std::mem::take(&mut self.rows.made);
+        if self.tx.is_shared() && !is_behind && (self.new_keys || !made.is_empty()) {
+            let row = query(NEWEST)
+                .fetch_one(&mut self.tx)
+                .await
+                .map_err(failed(doing))?;
+            is_behind = row.at::<i64>(0).map_err(failed(doing))? != self.rows.ring.newest()?;
+        }
+        if is_behind {
+            let operator = self.keys.operator();
+            let ring = load(&mut self.tx, &operator).await?;
+            self.keys.replace(operator, ring);
+            return Err(StoreError::Contended(format!(
+                "{doing}: the data key was changed meanwhile"
+            )));
+        }
+        if made.is_empty() {
+            return Ok(());
+        }
+        let kept = query(KEEP_KEYS)
+            .bind(json_of(doing, &made)?)
+            .execute(&mut self.tx)
+            .await
+            .map_err(failed(doing))?;
+        if kept != made.len() as u64 {
+            return Err(StoreError::Contended(format!(
+                "{doing}: an identity got its key meanwhile"
+            )));
+        }
         Ok(())
     }
 }
 
+const KEEP_KEYS: &str = "
+    UPDATE identity SET audit_key = j.sealed
+    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, unhex(value ->> 1) AS sealed FROM json_each($1)) AS j
+    WHERE identity.id = j.id AND identity.audit_key IS NULL";
+
 const INSERT_AUDIT: &str = "
-    INSERT INTO audit (writer, n, at_us, actor, event, identity, cause, payload, hash)
+    INSERT INTO audit (writer, n, at_us, actor, event, identity, cause, payload, hash, sealed)
     SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT), value ->> 3, value ->> 4,
-           CAST(value ->> 5 AS BIGINT), value ->> 6, value ->> 7, unhex(value ->> 8)
+           CAST(value ->> 5 AS BIGINT), value ->> 6, value ->> 7, unhex(value ->> 8), unhex(value ->> 9)
     FROM json_each($1) ORDER BY key";
 
 /// Every commit ends with it: the fence, the heartbeat, the end of the chain and the counters, all in the writer's own row.
@@ -390,39 +383,4 @@ pub(crate) async fn close_writers(tx: &mut Tx<'_>, writers: &[i64], at: Timestam
         .await
         .map_err(failed(doing))?;
     Ok(())
-}
-
-/// The content of an audit row that its hash covers.
-pub(crate) struct Hashed<'a> {
-    /// Only rows of before schema version 3 cover it; it is the database's own since several write at once.
-    pub(crate) seq: Option<i64>,
-    pub(crate) writer: i64,
-    pub(crate) n: i64,
-    pub(crate) at_us: i64,
-    pub(crate) actor: &'a str,
-    pub(crate) event: &'a str,
-    pub(crate) identity: Option<Uuid>,
-    pub(crate) cause: &'a str,
-    pub(crate) payload: &'a str,
-}
-
-/// SHA-256 over the hash before it and every field; texts carry their length, so that no two rows read the same.
-pub(crate) fn row_hash(previous: &[u8; 32], row: &Hashed<'_>) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update(previous);
-    for number in row.seq.into_iter().chain([row.writer, row.n, row.at_us]) {
-        hasher.update(number.to_be_bytes());
-    }
-    match row.identity {
-        Some(id) => {
-            hasher.update([1]);
-            hasher.update(id.as_bytes());
-        }
-        None => hasher.update([0]),
-    }
-    for text in [row.actor, row.event, row.cause, row.payload] {
-        hasher.update((text.len() as u64).to_be_bytes());
-        hasher.update(text.as_bytes());
-    }
-    hasher.finalize().into()
 }

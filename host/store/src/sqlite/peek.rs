@@ -7,9 +7,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
 
 use super::{folder, options};
-use crate::StoreError;
 use crate::sql::cells::{Cells, failed};
-use crate::sql::db::Row as AnyRow;
+use crate::sql::db::{Row as AnyRow, Tx};
+use crate::sql::keys;
+use crate::{Fingerprint, StoreError};
 
 const DOING: &str = "looking into the database";
 
@@ -29,6 +30,15 @@ pub async fn rehearsal_moment_of_file(file: &Path) -> Result<Option<Timestamp>, 
     };
     look.close().await?;
     Ok(moment)
+}
+
+/// The fingerprint of the operator's key that the database of a folder is sealed under; `None` when it has no keys yet.
+pub async fn sealed_under(folder: &Path) -> Result<Option<Fingerprint>, StoreError> {
+    let mut look = Look::into(&folder::database(folder)).await?;
+    let tx = look.connection.begin().await.map_err(failed(DOING))?;
+    let fingerprint = keys::check(&mut Tx::Sqlite(tx), None).await?;
+    look.close().await?;
+    Ok(fingerprint)
 }
 
 /// A connection that only reads.
