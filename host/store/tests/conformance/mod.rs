@@ -11,7 +11,6 @@ mod imports;
 mod plans;
 mod queue;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use database::Database;

@@ -1,0 +1,1 @@
+//! Several writers on one PostgreSQL.
