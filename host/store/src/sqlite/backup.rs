@@ -83,7 +83,10 @@ pub async fn backup(
 /// A backup beside the database would be lost with it, or take its place.
 fn refuse_place(folder: &Path, to: &Path, overwrite: bool) -> Result<(), StoreError> {
     let above = to.parent().unwrap_or(Path::new("/"));
-    let real = |path: &Path| path.canonicalize().map_err(|error| folder::io(DOING, path, &error));
+    let real = |path: &Path| {
+        path.canonicalize()
+            .map_err(|error| folder::io(DOING, path, &error))
+    };
     if real(above)? == real(folder)? {
         return Err(StoreError::InUse(format!(
             "{} is the data folder itself; keep backups elsewhere, best on another disk",
@@ -101,7 +104,10 @@ fn refuse_place(folder: &Path, to: &Path, overwrite: bool) -> Result<(), StoreEr
 
 async fn copy(database: &Path, to: &Path, progress: BackupProgress) -> Result<(), StoreError> {
     let name = to.to_str().ok_or_else(|| {
-        StoreError::NotFound(format!("{} is not a name in UTF-8; name another file", to.display()))
+        StoreError::NotFound(format!(
+            "{} is not a name in UTF-8; name another file",
+            to.display()
+        ))
     })?;
     let mut look = Look::into(database).await?;
     if schema::recognise(&mut look.connection).await? == 0 {

@@ -16,6 +16,8 @@ const PID_BYTES_MAX: u64 = 20;
 
 const DATABASE_FILE: &str = "usher.db";
 const LOCK_FILE: &str = "usher.lock";
+/// The operator's key, which may be put there beforehand.
+const KEY_FILE: &str = "usher.key";
 /// The database file while it is restored; with what SQLite keeps beside it.
 const RESTORING_FILE: &str = "usher.db.restoring";
 
@@ -84,7 +86,7 @@ impl Folder {
             let name = name.to_string_lossy();
             if name.starts_with(RESTORING_FILE) {
                 left.push(entry.path());
-            } else if name != LOCK_FILE {
+            } else if name != LOCK_FILE && name != KEY_FILE {
                 return Err(StoreError::InUse(format!(
                     "{} is not empty (there is {}); name another folder",
                     folder.display(),

@@ -4,6 +4,8 @@
 mod backup;
 pub(crate) mod folder;
 mod integrity;
+#[cfg(test)]
+mod keeping_tests;
 mod peek;
 mod private_file;
 pub(crate) mod reads;

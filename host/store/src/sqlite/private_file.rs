@@ -30,7 +30,14 @@ impl Partial {
         let failed = |error: &std::io::Error| io(doing, &path, error);
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_file() => {
-                lock(&OpenOptions::new().write(true).open(&path).map_err(|e| failed(&e))?, &path, doing)?;
+                lock(
+                    &OpenOptions::new()
+                        .write(true)
+                        .open(&path)
+                        .map_err(|e| failed(&e))?,
+                    &path,
+                    doing,
+                )?;
                 fs::remove_file(&path).map_err(|e| failed(&e))?;
             }
             Ok(_) => return Err(failed(&std::io::Error::from(ErrorKind::AlreadyExists))),
@@ -59,7 +66,9 @@ impl Partial {
         let doing = self.doing;
         let path = self.path.clone();
         let digest = each_chunk(&mut source, from, doing, |chunk| {
-            self.file.write_all(chunk).map_err(|error| io(doing, &path, &error))
+            self.file
+                .write_all(chunk)
+                .map_err(|error| io(doing, &path, &error))
         })?;
         self.sync()?;
         Ok(digest)
@@ -67,7 +76,9 @@ impl Partial {
 
     /// Waits until it is on the disk.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_all().map_err(|error| io(self.doing, &self.path, &error))
+        self.file
+            .sync_all()
+            .map_err(|error| io(self.doing, &self.path, &error))
     }
 
     /// Gives it its name, on the disk too.

@@ -49,8 +49,14 @@ pub async fn restore(
     let mut partial = Partial::new(folder.restoring(), DOING)?;
     let sha256 = partial.copy_from(file)?;
     let (schema_version, moment) = look(&partial.path, file).await?;
-    let (mut writer, _keys) =
-        become_writer(&partial.path, Arc::new(Reads::default()), key, randomness, context).await?;
+    let (mut writer, _keys) = become_writer(
+        &partial.path,
+        Arc::new(Reads::default()),
+        key,
+        randomness,
+        context,
+    )
+    .await?;
     let origin = Origin {
         moment,
         sha256: Some(sha256.clone()),
@@ -98,7 +104,10 @@ async fn look(copy: &Path, file: &Path) -> Result<(i64, Timestamp), StoreError> 
     let (version, moment) = (look.version, look.high_water().await?);
     look.close().await?;
     let moment = moment.ok_or_else(|| {
-        StoreError::NotFound(format!("{} holds nothing: nothing was ever written to it", file.display()))
+        StoreError::NotFound(format!(
+            "{} holds nothing: nothing was ever written to it",
+            file.display()
+        ))
     })?;
     Ok((version, moment))
 }

@@ -18,9 +18,9 @@ use crate::sql::{
     absorb, attempts, claim, identities, operations, outcome_batch, outcomes, plan_queue, planning,
 };
 use crate::{
-    Audit, Change, Claim, Context, Decision, Documents, FactsStore, Identities, NewOperation, NewSnapshot,
-    Operations, OperatorKey, Outcome, Planned, Planning, Randomness, Recorded, StagedRecord, StoreError,
-    TargetClaim,
+    Audit, Change, Claim, Context, Decision, DiskTrouble, Documents, FactsStore, Identities, NewOperation,
+    NewSnapshot, Operations, OperatorKey, Outcome, Planned, Planning, Randomness, Recorded, StagedRecord,
+    StoreError, TargetClaim,
 };
 
 struct Counted(std::sync::atomic::AtomicU64);
@@ -35,25 +35,25 @@ impl Randomness for Counted {
     }
 }
 
-fn randomness() -> Arc<dyn Randomness> {
+pub(super) fn randomness() -> Arc<dyn Randomness> {
     Arc::new(Counted(1.into()))
 }
 
-fn context() -> Context {
+pub(super) fn context() -> Context {
     Context {
         actor: Actor::Usher,
         at: "2026-03-02T08:00:00Z".parse().unwrap(),
     }
 }
 
-fn later(seconds: i64) -> Context {
+pub(super) fn later(seconds: i64) -> Context {
     Context {
         at: context().at + SignedDuration::from_secs(seconds),
         ..context()
     }
 }
 
-async fn store() -> (TempDir, SqlStore) {
+pub(super) async fn store() -> (TempDir, SqlStore) {
     let folder = tempfile::tempdir().unwrap();
     let store = super::create(folder.path(), &key(), randomness(), &context())
         .await
@@ -61,17 +61,17 @@ async fn store() -> (TempDir, SqlStore) {
     (folder, store)
 }
 
-fn key() -> OperatorKey {
+pub(super) fn key() -> OperatorKey {
     OperatorKey::from_bytes([7; 32])
 }
 
-async fn reopen(folder: &TempDir, seconds: i64) -> Result<SqlStore, StoreError> {
+pub(super) async fn reopen(folder: &TempDir, seconds: i64) -> Result<SqlStore, StoreError> {
     let randomness = Arc::new(Counted((1_000_000 + seconds.unsigned_abs()).into()));
     super::open(folder.path(), &key(), randomness, &later(seconds)).await
 }
 
 /// `n` people, each with a create for `app` planned.
-async fn people(store: &SqlStore, n: usize) {
+pub(super) async fn people(store: &SqlStore, n: usize) {
     let snapshot = NewSnapshot {
         source: "hr".parse().unwrap(),
         origin: "people.csv".to_owned(),
@@ -136,7 +136,7 @@ fn create(store: &SqlStore) -> NewOperation {
     }
 }
 
-fn from_app(limit: u32) -> Claim {
+pub(super) fn from_app(limit: u32) -> Claim {
     Claim {
         targets: vec![TargetClaim {
             target: "app".parse().unwrap(),
@@ -146,7 +146,7 @@ fn from_app(limit: u32) -> Claim {
     }
 }
 
-async fn raw(store: &SqlStore, sql: &str) {
+pub(super) async fn raw(store: &SqlStore, sql: &str) {
     let mut writer = store.writer.lock().await;
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .execute(writer.sqlite())
@@ -219,10 +219,7 @@ async fn a_database_of_another_program_is_refused_untouched() {
     )
     .unwrap();
     let nonsense = reopen(&other, 1).await;
-    assert!(
-        matches!(nonsense, Err(StoreError::Unavailable { .. })),
-        "{nonsense:?}"
-    );
+    assert!(matches!(nonsense, Err(StoreError::Damaged(_))), "{nonsense:?}");
 }
 
 #[tokio::test]
@@ -411,9 +408,17 @@ async fn a_row_that_makes_no_sense_is_named() {
 /// The disk is full, or the file cannot be written: nothing is half written, and it goes on when there is room again.
 #[tokio::test]
 async fn a_full_disk_leaves_nothing_half_written() {
-    for (broken, mended) in [
-        ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000"),
-        ("PRAGMA query_only = 1", "PRAGMA query_only = 0"),
+    for (broken, mended, wanted) in [
+        (
+            "PRAGMA max_page_count = 1",
+            "PRAGMA max_page_count = 1000000",
+            DiskTrouble::Full,
+        ),
+        (
+            "PRAGMA query_only = 1",
+            "PRAGMA query_only = 0",
+            DiskTrouble::ReadOnly,
+        ),
     ] {
         let (_folder, store) = store().await;
         people(&store, 600).await;
@@ -435,7 +440,7 @@ async fn a_full_disk_leaves_nothing_half_written() {
             .record_and_claim(&[], &outcomes, &from_app(512), &later(2))
             .await;
         assert!(
-            matches!(failed, Err(StoreError::Unavailable { .. })),
+            matches!(&failed, Err(StoreError::Disk { trouble, .. }) if *trouble == wanted),
             "{failed:?}"
         );
         assert_eq!(
