@@ -3,7 +3,7 @@
 
 mod accounts;
 mod damage;
-mod database;
+pub(crate) mod database;
 mod documents;
 pub(crate) mod histories;
 mod hostile;
