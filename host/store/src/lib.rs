@@ -13,6 +13,7 @@
 mod audit;
 mod checkpoint;
 mod documents;
+mod erase;
 mod error;
 mod facts;
 mod freeze;
@@ -24,17 +25,19 @@ pub mod postgres;
 mod replicas;
 mod running;
 mod schema;
+mod secrets;
 mod sql;
 pub mod sqlite;
 
 pub use audit::{Audit, AuditPage, AuditQuery, AuditRecord, AuditRow, Checkpoints, Evidence, Verified};
 pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointBody};
 pub use documents::{Artifact, ArtifactInfo, Document, DocumentKind, Documents, NewDocument};
+pub use erase::{Erased, Erasure};
 pub use error::{DiskTrouble, StoreError};
 pub use facts::{Change, FactsStore, IndexEntry, NewSnapshot, Snapshot, SnapshotState, StagedRecord};
 pub use freeze::{Freeze, Freezing};
 pub use identities::{Identities, IdentityRef, IdentityRow, OpenOperation, StoreVersions, StoredAccount};
-pub use keys::{Fingerprint, OperatorKey, PublicKey};
+pub use keys::{Fingerprint, KeyChanges, KeyStatus, OperatorKey, PublicKey, Resealed};
 pub use operations::{
     Claim, ClaimedOperation, Decision, OperationFilter, OperationRow, Operations, Outcome, Recorded, Rest,
     TargetClaim, Totals,
@@ -42,6 +45,8 @@ pub use operations::{
 pub use planning::{NewOperation, PlanCommit, Planned, Planning};
 pub use replicas::{Duty, Membership, Replicas, Wakes};
 pub use running::Running;
+pub use schema::SCHEMA_VERSION;
+pub use secrets::{SECRET_BYTES_MAX, SecretInfo, SecretStore};
 pub use sql::SqlStore;
 pub use sql::restored::Marked;
 

@@ -9,9 +9,11 @@
 //! Changing the operator's key seals one data key anew; erasing an identity destroys its key, and nothing else. The only user of `ring`.
 
 pub(crate) mod aead;
+mod changes;
 mod operator;
 pub(crate) mod ring;
 pub(crate) mod signing;
 
+pub use changes::{KeyChanges, KeyStatus, Resealed};
 pub use operator::{Fingerprint, OperatorKey};
 pub use signing::PublicKey;

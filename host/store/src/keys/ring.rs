@@ -86,6 +86,10 @@ impl Ring {
         Ok(())
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.data.len()
+    }
+
     /// The number of the key that seals.
     pub(crate) fn newest(&self) -> Result<i64, StoreError> {
         let newest = self.data.last_key_value().map(|(number, _)| *number);

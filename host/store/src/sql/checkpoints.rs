@@ -16,7 +16,7 @@ const DOING: &str = "sealing the audit";
 const PAGE_MAX: u32 = 1_000;
 
 /// What a signing key is sealed for.
-const PURPOSE: &[u8] = b"usher signing key";
+pub(super) const PURPOSE: &[u8] = b"usher signing key";
 
 const GROWN: &str = r#"
     SELECT w.id AS "writer.id", w.head_n AS "writer.head_n", w.head_hash AS "writer.head_hash"

@@ -6,14 +6,14 @@ use jiff::Timestamp;
 
 use super::SqlStore;
 use super::cells::{Cells, failed, micros};
-use super::db::{Sql, Tx, query};
+use super::db::{Row, Sql, Tx, query};
 use crate::keys::aead::Key;
 use crate::keys::ring::{Keys, Ring, Unknown, open_data_key, seal_data_key, sealing};
 use crate::{Fingerprint, OperatorKey, Randomness, StoreError};
 
 const DOING: &str = "opening the keys";
 
-const DATA_KEYS: &str = r#"
+pub(super) const DATA_KEYS: &str = r#"
     SELECT id AS "data_key.id", fingerprint AS "data_key.fingerprint", sealed AS "data_key.sealed" FROM data_key ORDER BY id"#;
 
 /// Held until the commit, so that the key is not taken away before.
@@ -22,7 +22,8 @@ pub(crate) const NEWEST: Sql = Sql {
     postgres: "SELECT id FROM data_key ORDER BY id DESC LIMIT 1 FOR KEY SHARE",
 };
 
-const INSERT: &str = "INSERT INTO data_key (id, fingerprint, sealed, created_us) VALUES ($1, $2, $3, $4)";
+pub(super) const INSERT: &str =
+    "INSERT INTO data_key (id, fingerprint, sealed, created_us) VALUES ($1, $2, $3, $4)";
 
 /// Opens the store's keys, in a database whose schema is up to date. Where there are none, the first is made.
 pub(crate) async fn open(
@@ -87,14 +88,23 @@ pub(crate) async fn lock(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 pub(crate) async fn load(tx: &mut Tx<'_>, operator: &OperatorKey) -> Result<Ring, StoreError> {
     let rows = query(DATA_KEYS).fetch_all(tx).await.map_err(failed(DOING))?;
     let mut ring = Ring::default();
-    for row in &rows {
-        let cells = Cells::new(row, "data_key.id")?;
-        let number = cells.get("data_key.id")?;
-        let under = Fingerprint(cells.bytes("data_key.fingerprint")?);
-        let key = open_data_key(operator, number, under, cells.get("data_key.sealed")?)?;
+    for (number, key) in opened_rows(&rows, operator)? {
         ring.add(number, &key)?;
     }
     Ok(ring)
+}
+
+/// Data keys with their numbers.
+pub(super) fn opened_rows(rows: &[Row], operator: &OperatorKey) -> Result<Vec<(i64, Key)>, StoreError> {
+    rows.iter()
+        .map(|row| {
+            let cells = Cells::new(row, "data_key.id")?;
+            let number = cells.get("data_key.id")?;
+            let under = Fingerprint(cells.bytes("data_key.fingerprint")?);
+            let key = open_data_key(operator, number, under, cells.get("data_key.sealed")?)?;
+            Ok((number, key))
+        })
+        .collect()
 }
 
 async fn insert(

@@ -153,6 +153,15 @@ impl Writer {
         }
     }
 
+    /// Folds what was deleted out of the log, so that nothing of it is left in SQLite's files. `false` where somebody still reads the old
+    /// state, and on PostgreSQL.
+    pub(crate) async fn scrub(&mut self) -> bool {
+        match &mut self.connection {
+            Connection::Sqlite(writing) => writing.fold_now().await,
+            Connection::Postgres(_) => false,
+        }
+    }
+
     /// Closes the connection; on SQLite the last one folds the write-ahead log into the database file.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.connection {

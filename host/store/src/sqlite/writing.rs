@@ -103,6 +103,11 @@ impl Writing {
         };
     }
 
+    /// Folds the log into the database and cuts it to nothing, if nobody holds it.
+    pub(crate) async fn fold_now(&mut self) -> bool {
+        self.try_fold().await.unwrap_or(false)
+    }
+
     async fn try_fold(&mut self) -> Result<bool, sqlx::Error> {
         // First without waiting for anybody: what a reader still needs stays in the log.
         let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
