@@ -9,7 +9,7 @@ use usher_lifecycle::name::SourceName;
 
 use super::SqlStore;
 use super::cells::{Cells, failed, hex, json_of, micros};
-use super::db::query;
+use super::db::{Tx, query};
 use super::snapshots::{insert, latest_accepted, payload, refuse_while_unabsorbed, source_number, staging};
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{
@@ -21,10 +21,19 @@ const STAGE_RECORDS_MAX: usize = 2_000;
 /// Rows of an unfinished staging deleted in one transaction: about 20 ms.
 const DISCARD_ROWS_MAX: i64 = 5_000;
 
+/// Records of the index read in one transaction: about 50 ms.
+const INDEX_PAGE: u32 = 10_000;
+/// How often the index is begun anew because an import was accepted meanwhile.
+const INDEX_TRIES_MAX: u32 = 3;
+
 const INDEX: &str = r#"
     SELECT r.id AS "source_record.id", r.key AS "source_record.key", r.digest AS "source_record.digest",
            r.missing_snapshots AS "source_record.missing_snapshots", r.absent_since_us AS "source_record.absent_since_us"
-    FROM source_record r WHERE r.source = (SELECT id FROM source WHERE name = $1)"#;
+    FROM source_record r WHERE r.source = (SELECT id FROM source WHERE name = $1) AND r.id > $2 ORDER BY r.id LIMIT $3"#;
+
+const NEWEST_IMPORT: &str = "
+    SELECT CAST(coalesce(max(p.id), 0) AS BIGINT) FROM snapshot p
+    WHERE p.state IN (1, 2) AND p.source = (SELECT id FROM source WHERE name = $1)";
 
 const DISCARD_ROWS: &str = "
     DELETE FROM staged WHERE (snapshot, key) IN (
@@ -53,27 +62,14 @@ const LIST: &str = r#"
 #[async_trait]
 impl FactsStore for SqlStore {
     async fn source_index(&self, source: &SourceName) -> Result<HashMap<String, IndexEntry>, StoreError> {
-        let doing = "reading the records of a source";
-        let mut tx = self.read(doing).await?;
-        refuse_while_unabsorbed(&mut tx).await?;
-        let rows = query(INDEX)
-            .bind(source.as_str())
-            .fetch_all(&mut tx)
-            .await
-            .map_err(failed(doing))?;
-        let mut index = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let cells = Cells::new(row, "source_record.id")?;
-            let entry = IndexEntry {
-                digest: cells.bytes("source_record.digest")?,
-                missing_snapshots: cells.count("source_record.missing_snapshots")?,
-                absent: cells
-                    .get::<Option<i64>>("source_record.absent_since_us")?
-                    .is_some(),
-            };
-            index.insert(cells.get("source_record.key")?, entry);
+        for _ in 0..INDEX_TRIES_MAX {
+            if let Some(index) = self.try_source_index(source).await? {
+                return Ok(index);
+            }
         }
-        Ok(index)
+        Err(StoreError::Stale(format!(
+            "imports of {source} keep being accepted while its records are read; import one file at a time"
+        )))
     }
 
     async fn begin_snapshot(
@@ -219,6 +215,47 @@ impl FactsStore for SqlStore {
 }
 
 impl SqlStore {
+    /// Reads the index a page at a time, so that no read transaction lasts long; `None` when an import changed it in between.
+    async fn try_source_index(
+        &self,
+        source: &SourceName,
+    ) -> Result<Option<HashMap<String, IndexEntry>>, StoreError> {
+        let doing = "reading the records of a source";
+        let mut index = HashMap::new();
+        let (mut after, mut import) = (0_i64, None);
+        loop {
+            let mut tx = self.read(doing).await?;
+            refuse_while_unabsorbed(&mut tx).await?;
+            let newest = newest_import(&mut tx, source).await?;
+            if *import.get_or_insert(newest) != newest {
+                return Ok(None);
+            }
+            let rows = query(INDEX)
+                .bind(source.as_str())
+                .bind(after)
+                .bind(INDEX_PAGE)
+                .fetch_all(&mut tx)
+                .await
+                .map_err(failed(doing))?;
+            drop(tx);
+            for row in &rows {
+                let cells = Cells::new(row, "source_record.id")?;
+                let entry = IndexEntry {
+                    digest: cells.bytes("source_record.digest")?,
+                    missing_snapshots: cells.count("source_record.missing_snapshots")?,
+                    absent: cells
+                        .get::<Option<i64>>("source_record.absent_since_us")?
+                        .is_some(),
+                };
+                after = cells.get("source_record.id")?;
+                index.insert(cells.get("source_record.key")?, entry);
+            }
+            if rows.len() < INDEX_PAGE as usize {
+                return Ok(Some(index));
+            }
+        }
+    }
+
     async fn stage_chunk(&self, snapshot: SnapshotId, records: &[StagedRecord]) -> Result<(), StoreError> {
         let doing = "staging an import";
         // The same key twice: the last wins, here as between calls.
@@ -226,7 +263,10 @@ impl SqlStore {
         for record in records {
             if record.key.contains('\0') {
                 // PostgreSQL cannot keep it, and to leave it out would be a person lost.
-                let message = format!("the key {:?} holds a NUL character; leave that record out", record.key);
+                let message = format!(
+                    "the key {:?} holds a NUL character; leave that record out",
+                    record.key
+                );
                 return Err(StoreError::Unavailable { doing, message });
             }
             last.insert(&record.key, &record.change);
@@ -270,4 +310,15 @@ impl SqlStore {
             .map_err(failed(doing))?;
         tx.commit().await.map_err(failed(doing))
     }
+}
+
+/// The newest accepted import of a source: only that changes its records.
+async fn newest_import(tx: &mut Tx<'_>, source: &SourceName) -> Result<i64, StoreError> {
+    let doing = "reading the newest import of a source";
+    let row = query(NEWEST_IMPORT)
+        .bind(source.as_str())
+        .fetch_one(tx)
+        .await
+        .map_err(failed(doing))?;
+    row.at(0).map_err(failed(doing))
 }

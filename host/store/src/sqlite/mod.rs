@@ -145,6 +145,8 @@ fn options(database: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         .row_buffer_size(ROWS_AHEAD)
         .pragma("temp_store", "memory")
+        // What is deleted is overwritten: an erased person must not be found in the file.
+        .pragma("secure_delete", "on")
         .disable_statement_logging()
 }
 
