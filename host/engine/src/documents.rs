@@ -120,6 +120,7 @@ impl Engine {
     /// Nothing is activated then.
     pub async fn activate_targets(&self, file: &str, text: &str, actor: Actor) -> Result<i64, EngineError> {
         let resolved = self.check_targets(file, text).await?;
+        let before = self.targets().await?.version;
         let resolved = serde_json::to_value(resolved).map_err(|error| EngineError::Unreadable {
             kind: "targets",
             version: 0,
@@ -130,7 +131,13 @@ impl Engine {
             text: text.to_owned(),
             resolved,
         };
-        Ok(self.ports.store.activate(document, &self.context(actor)).await?)
+        let context = self.context(actor);
+        let version = self.ports.store.activate(document, &context).await?;
+        if version != before {
+            // What made a target rest may be put right by it; if not, it rests again after one call.
+            self.ports.store.end_rests(&[], &context).await?;
+        }
+        Ok(version)
     }
 
     async fn resolve(&self, targets: &Targets) -> Result<BTreeMap<TargetName, ResolvedTarget>, EngineError> {

@@ -31,6 +31,9 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// The store is frozen: nothing runs until a person has looked and thawed it. What was planned is queued.
+    #[error("the store is frozen, so nothing runs: {0}")]
+    Frozen(String),
     /// The store.
     #[error(transparent)]
     Store(StoreError),
@@ -40,6 +43,7 @@ impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(message) => Self::NotFound(message),
+            StoreError::Frozen(reason) => Self::Frozen(reason),
             other => Self::Store(other),
         }
     }

@@ -9,10 +9,10 @@ mod documents;
 mod engine;
 mod error;
 pub mod import;
+mod observer;
 pub mod plan;
 pub mod ports;
 mod progress;
-mod observer;
 pub mod run;
 pub mod serve;
 #[cfg(any(test, feature = "sim"))]

@@ -180,6 +180,8 @@ pub(crate) const fn kind_of(error: &StoreError) -> &'static str {
         StoreError::Key(_) => "key",
         StoreError::Corrupt { .. } => "corrupt",
         StoreError::Contended(_) => "contended",
-        _ => "unavailable",
+        StoreError::Damaged(_) => "damaged",
+        StoreError::Disk { .. } => "disk",
+        StoreError::Unavailable { .. } => "unavailable",
     }
 }

@@ -69,6 +69,8 @@ pub struct ClaimedOperation {
     pub slot: AccountSlot,
     /// What to do.
     pub work: Work,
+    /// How urgent it is.
+    pub priority: Priority,
     /// This attempt's number, from 1: the fence.
     pub attempt: u32,
     /// Read back first: an earlier attempt's outcome is unknown.

@@ -1,6 +1,7 @@
 //! The plan transaction: identities that are due get their state recorded and their operations put into the queue.
 
 use jiff::Timestamp;
+use usher_lifecycle::cause::Actor;
 use usher_lifecycle::ids::OperationId;
 use usher_lifecycle::queue::{Queued, reconcile};
 use usher_lifecycle::targets::ApplyMode;
@@ -21,6 +22,16 @@ const STALE_BATCHES_MAX: u32 = 5;
 /// Most problems kept of one round.
 const PROBLEMS_MAX: usize = 1_000;
 
+/// What planning one batch of identities came to.
+#[derive(Debug, Default)]
+pub(crate) struct PlannedBatch {
+    pub(crate) planned: u64,
+    /// Identities that had changed meanwhile.
+    pub(crate) stale: u64,
+    pub(crate) operations: u64,
+    pub(crate) problems: Vec<PlanProblem>,
+}
+
 /// What one round of planning did.
 #[derive(Debug, Default)]
 pub(crate) struct PlannedDue {
@@ -38,46 +49,56 @@ impl Engine {
     ) -> Result<PlannedDue, EngineError> {
         let mut round = PlannedDue::default();
         let mut stale_batches = 0;
-        loop {
-            let (policy, targets) = (self.policy().await?, self.targets().await?);
-            let versions = self.ports.store.versions().await?;
-            let now = self.ports.clock.now();
-            let rows = self.ports.store.due(now, versions, BATCH).await?;
-            if rows.is_empty() || stale_batches >= STALE_BATCHES_MAX {
-                return Ok(round);
-            }
-            let mut planned = Vec::with_capacity(rows.len());
-            for row in rows {
-                let thought = self.think(row, &policy, &targets, now);
-                let room = PROBLEMS_MAX.saturating_sub(round.problems.len());
-                round.problems.extend(
-                    thought
-                        .plan
-                        .problems
-                        .iter()
-                        .take(room)
-                        .map(|error| plan_problem(&thought, error)),
-                );
-                planned.push(self.decide(&thought, &targets, now));
-            }
-            self.ports.probes.reached(Point::BeforePlanCommit);
-            let context = Context {
-                actor: context.actor.clone(),
-                at: now,
-            };
-            let commit = self.ports.store.commit_plan(&planned, versions, &context).await?;
-            self.ports.probes.reached(Point::AfterPlanCommit);
-            stale_batches = if commit.planned == 0 { stale_batches + 1 } else { 0 };
-            round.planned += commit.planned;
-            round.operations += commit.operations;
+        while stale_batches < STALE_BATCHES_MAX
+            && let Some(batch) = self.plan_batch(&context.actor).await?
+        {
+            stale_batches = if batch.planned == 0 { stale_batches + 1 } else { 0 };
+            round.planned += batch.planned;
+            round.operations += batch.operations;
+            let room = PROBLEMS_MAX.saturating_sub(round.problems.len());
+            round.problems.extend(batch.problems.into_iter().take(room));
             progress.at(Phase::Planning, round.planned, 0);
         }
+        Ok(round)
+    }
+
+    /// Plans some of the identities that are due; `None` when none is.
+    pub(crate) async fn plan_batch(&self, actor: &Actor) -> Result<Option<PlannedBatch>, EngineError> {
+        let (policy, targets) = (self.policy().await?, self.targets().await?);
+        let versions = self.ports.store.versions().await?;
+        let now = self.ports.clock.now();
+        let rows = self.ports.store.due(now, versions, BATCH).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut batch = PlannedBatch::default();
+        let mut planned = Vec::with_capacity(rows.len());
+        for row in rows {
+            let thought = self.think(row, &policy, &targets, now);
+            let problems = thought
+                .plan
+                .problems
+                .iter()
+                .map(|error| plan_problem(&thought, error));
+            batch.problems.extend(problems);
+            planned.push(self.decide(&thought, &targets, now));
+        }
+        self.ports.probes.reached(Point::BeforePlanCommit);
+        let context = Context {
+            actor: actor.clone(),
+            at: now,
+        };
+        let commit = self.ports.store.commit_plan(&planned, versions, &context).await?;
+        self.ports.probes.reached(Point::AfterPlanCommit);
+        batch.planned = commit.planned;
+        batch.stale = commit.stale;
+        batch.operations = commit.operations;
+        Ok(Some(batch))
     }
 
     /// What is recorded for one identity.
     ///
-    /// Where steps have to wait for an operation whose outcome is unknown, nothing more is recorded: the end of an operation that read
-    /// back makes its identity due again.
+    /// Where steps have to wait for an operation under way, nothing more is recorded than that: its outcome makes the identity due again.
     fn decide(&self, thought: &Thought, targets: &ActiveTargets, now: Timestamp) -> Planned {
         let plan = &thought.plan;
         let mut planned = Planned {

@@ -4,6 +4,7 @@ mod due;
 mod preview;
 mod report;
 
+pub(crate) use due::PlannedDue;
 pub(crate) use preview::{Thought, display_name, entitlement_of, plan_problem, plan_step, shown_diff};
 pub use report::{
     PLAN_FILE_BYTES_MAX, PLAN_FORMAT, Plan, PlanDiff, PlanEntry, PlanFileError, PlanProblem, PlanStep,

@@ -6,15 +6,16 @@ use jiff::Timestamp;
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::operation::OperationState;
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::{StoreVersions, Totals};
+use usher_store::{StoreError, StoreVersions, Totals};
 
-use super::coordinator::Coordinator;
+use super::hand::{Hand, Which};
 use super::report::{ApplyReport, ApplyRequest, Left};
+use super::watch::Watch;
 use super::worker::later;
 use crate::documents::ActiveTargets;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::plan::SavedPlan;
+use crate::plan::{PlannedDue, SavedPlan};
 use crate::progress::Progress;
 
 /// Rounds of planning and running before an apply ends although something is still due: a target that never agrees with itself must not
@@ -28,13 +29,16 @@ impl Engine {
     /// observe excepted), waits at most `wait_ms` for what falls due later.
     ///
     /// # Errors
-    /// No policy is active, the expected plan is out of date, or the store fails. What was done until then stays done and recorded;
-    /// the next apply goes on from there.
+    /// No policy is active, the expected plan is out of date, the store is frozen, or it fails and does not come back in time. What was done
+    /// until then stays done; the next apply goes on from there.
     pub async fn apply(
         &self,
         request: ApplyRequest,
         progress: &dyn Progress,
     ) -> Result<ApplyReport, EngineError> {
+        if let Some(freeze) = self.ports.store.frozen().await? {
+            return Err(EngineError::Frozen(freeze.reason));
+        }
         let mut report = ApplyReport {
             recovered: self.recover().await?,
             ..ApplyReport::default()
@@ -45,34 +49,35 @@ impl Engine {
         let context = self.context(request.actor.clone());
         let deadline = later(context.at, request.wait_ms);
         let active = self.targets().await?;
-        let mut total = open_total(&self.ports.store.operation_totals().await?);
-        let mut coordinator = Coordinator::new(self, &active);
+        let watch = Watch::new(progress, open_total(&self.ports.store.operation_totals().await?));
+        let mut hand = Hand::new(self, Which::AutoAndManual, &active, &watch);
         let mut idle = 0;
         for _ in 0..ROUNDS_MAX {
             if request.stop.is_requested() {
                 break;
             }
-            let ended = coordinator.tally.ended;
-            let round = self.plan_due(&context, progress).await?;
-            total += round.operations;
+            let ended = watch.ended();
+            let round = match self.plan_due(&context, progress).await {
+                Err(EngineError::Store(StoreError::Fenced(_))) => {
+                    hand.forget();
+                    PlannedDue::default()
+                }
+                round => round?,
+            };
+            watch.expect(round.operations);
             report.planned += round.planned;
             report.queued += round.operations;
             report.problems = merge(report.problems, round.problems);
-            coordinator.run(&context, total, &request.stop, progress).await?;
-            idle = if coordinator.tally.ended > ended {
-                0
-            } else {
-                idle + 1
-            };
-            if (round.planned > 0 || coordinator.tally.ended > ended) && idle < IDLE_ROUNDS_MAX {
+            hand.run(&context, &request.stop).await?;
+            if let Some(reason) = hand.frozen() {
+                return Err(EngineError::Frozen(reason.to_owned()));
+            }
+            idle = if watch.ended() > ended { 0 } else { idle + 1 };
+            if (round.planned > 0 || watch.ended() > ended) && idle < IDLE_ROUNDS_MAX {
                 // Outcomes may have made identities due again.
                 continue;
             }
-            let Some(at) = self
-                .next_moment(&mut coordinator)
-                .await?
-                .filter(|at| *at <= deadline)
-            else {
+            let Some(at) = self.next_moment(&mut hand).await?.filter(|at| *at <= deadline) else {
                 break;
             };
             tokio::select! {
@@ -81,12 +86,12 @@ impl Engine {
             }
             idle = 0;
         }
-        report.totals = coordinator.tally.totals();
-        report.troubles = std::mem::take(&mut coordinator.tally.troubles);
-        report.retries = coordinator.tally.retries();
-        report.paused = std::mem::take(&mut coordinator.tally.paused)
-            .into_values()
-            .collect();
+        if let Some(mut tally) = hand.tally.take() {
+            report.totals = tally.totals();
+            report.retries = tally.retries();
+            report.troubles = tally.troubles;
+            report.paused = tally.paused.into_values().collect();
+        }
         report.left = left(&self.ports.store.operation_totals().await?, &active);
         report.next_due = self.ports.store.next_due().await?;
         report.next_change = self.ports.store.next_change().await?;
@@ -95,13 +100,10 @@ impl Engine {
 
     /// The next moment at which there may be something to do again. What is due already but cannot run (its target rests or only
     /// observes) is not waited for.
-    async fn next_moment(&self, coordinator: &mut Coordinator<'_>) -> Result<Option<Timestamp>, EngineError> {
+    async fn next_moment(&self, hand: &mut Hand<'_>) -> Result<Option<Timestamp>, EngineError> {
+        hand.look_ahead().await?;
         let now = self.ports.clock.now();
-        let moments = [
-            coordinator.next_due(now),
-            self.ports.store.next_due().await?,
-            self.ports.store.next_change().await?,
-        ];
+        let moments = [hand.next_moment(now), self.ports.store.next_change().await?];
         Ok(moments.into_iter().flatten().filter(|at| *at > now).min())
     }
 

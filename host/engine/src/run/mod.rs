@@ -1,14 +1,23 @@
 //! Carrying out: claims operations, calls connectors, records outcomes.
 
 mod apply;
-mod coordinator;
+mod attempt;
+mod events;
+mod hand;
+mod once;
+mod record;
 mod report;
+mod rests;
 mod settle;
+mod share;
 mod stop;
 mod tally;
 mod target;
+mod watch;
 mod worker;
 
+pub(crate) use hand::{Hand, Which};
+pub(crate) use once::{Failing, ends};
 pub use report::{
     ApplyReport, ApplyRequest, ApplyTotal, Left, PausedTarget, RETRY_REASONS_LISTED_MAX, Recovered,
     RetryReason, TROUBLES_LISTED_MAX, Trouble, TroubleState,

@@ -10,7 +10,8 @@ use usher_lifecycle::settle::{SettledCreate, SettledWork, UnknownCreate, after_f
 use usher_lifecycle::state::IdentityState;
 use usher_store::{ClaimedOperation, Decision};
 
-use super::worker::{Ended, Learned, Link, linked};
+use super::attempt::{Ended, Learned};
+use super::worker::{Link, linked};
 
 /// Why an account could not be looked for.
 pub(super) enum FindError {

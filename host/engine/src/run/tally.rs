@@ -6,15 +6,15 @@ use jiff::Timestamp;
 use usher_lifecycle::name::TargetName;
 use usher_store::Decision;
 
+use super::attempt::Finished;
 use super::report::{
     ApplyTotal, PausedTarget, RETRY_REASONS_LISTED_MAX, RetryReason, TROUBLES_LISTED_MAX, Trouble,
     TroubleState,
 };
-use super::worker::Finished;
 
 /// Counts, for the report and for progress.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     totals: BTreeMap<(TargetName, &'static str), ApplyTotal>,
     pub(super) troubles: Vec<Trouble>,
     pub(super) paused: BTreeMap<TargetName, PausedTarget>,

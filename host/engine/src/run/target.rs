@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use usher_lifecycle::connector::Creation;
+use usher_lifecycle::operation::Priority;
 use usher_lifecycle::retry::{BACK_OFF_BASE_MS, BACK_OFF_MAX_MS};
 use usher_store::ClaimedOperation;
 
@@ -18,6 +19,10 @@ const CLAIMED_AHEAD: u32 = 248;
 /// target once for each operation in its queue.
 const UNREACHABLE_MAX: u32 = 8;
 
+/// The longest rest of a target that refuses its credential or settings, in milliseconds (4 hours): each try may count towards locking the
+/// account it is made with.
+const REFUSED_MAX_MS: u64 = 4 * 60 * 60 * 1_000;
+
 /// Whether the connector is there.
 pub(super) enum Loading {
     /// Nobody needed it yet.
@@ -28,26 +33,47 @@ pub(super) enum Loading {
     Ready(Arc<Link>),
 }
 
+/// A rest of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resting {
+    /// [`Timestamp::MAX`] for the rest of the run.
+    pub(super) until: Timestamp,
+    /// The store knows of it, so that whoever ends it there ends it here.
+    pub(super) on_record: bool,
+}
+
+/// Why a target is asked to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// It bears fewer calls, or cannot be reached.
+    SlowDown,
+    /// It refuses the credential or the settings.
+    Refused,
+}
+
 /// A target during a run.
 pub(super) struct TargetRun {
     /// Most calls at once, as the targets document says.
-    concurrency: u32,
+    pub(super) concurrency: u32,
+    /// As many of them are this replica's.
+    share: u32,
     /// Calls at once that the target bears now: halved when it asks for a rest, one more with each success.
-    pub(super) allowed: u32,
+    bears: u32,
     /// Rests in a row without a success in between.
     rests_in_a_row: u32,
     /// Calls in a row that could not reach it, without a success in between.
     unreachable_in_a_row: u32,
+    /// How often its connector could not be loaded, without a success in between.
+    pub(super) load_failures: u32,
     pub(super) creation: Creation,
     pub(super) loading: Loading,
-    /// Claimed, waiting for a worker. The flag: the absence of the account is on record.
+    /// Claimed, waiting for a worker, the most urgent first. The flag: the absence of the account is on record.
     pub(super) waiting: VecDeque<(ClaimedOperation, bool)>,
     /// Workers busy.
     pub(super) busy: u32,
     /// Claimed and neither waiting nor with a worker: their absence is being recorded.
     pub(super) recording: u32,
-    /// Rests until then; [`Timestamp::MAX`] for the rest of the run.
-    pub(super) paused_until: Option<Timestamp>,
+    pub(super) resting: Option<Resting>,
     /// The last claim found less than it asked for: nothing more is ready until something changes.
     pub(super) dry: bool,
 }
@@ -56,32 +82,112 @@ impl TargetRun {
     pub(super) fn new(concurrency: u32, creation: Creation) -> Self {
         Self {
             concurrency: concurrency.max(1),
-            allowed: concurrency.max(1),
+            share: concurrency.max(1),
+            bears: concurrency.max(1),
             rests_in_a_row: 0,
             unreachable_in_a_row: 0,
+            load_failures: 0,
             creation,
             loading: Loading::NotAsked,
             waiting: VecDeque::new(),
             busy: 0,
             recording: 0,
-            paused_until: None,
+            resting: None,
             dry: false,
         }
     }
 
-    /// How many more operations may be claimed.
-    pub(super) fn room(&self) -> u32 {
+    /// The same target under a new document: what is under way goes on and counts, what it has shown to bear is kept.
+    pub(super) fn renewed(&self, concurrency: u32, creation: Creation) -> Self {
+        let new = Self::new(concurrency, creation);
+        Self {
+            bears: self.bears.min(new.concurrency),
+            rests_in_a_row: self.rests_in_a_row,
+            busy: self.busy,
+            recording: self.recording,
+            ..new
+        }
+    }
+
+    /// Calls at once that may be under way here now.
+    pub(super) fn allowed(&self) -> u32 {
+        self.bears.min(self.share)
+    }
+
+    /// Most operations in hand: with workers, and claimed ahead of them.
+    fn capacity(&self) -> u32 {
+        let allowed = self.allowed();
         let ahead = match self.creation {
             // A creation that was claimed when the process died goes to a person there: claim only what starts at once.
             Creation::None => 0,
-            // A slow target gives back at each rest what was claimed ahead: the slower, the less.
+            // A slow target gives back at each rest what was claimed ahead: the slower, the less. Replicas share what is ready, too.
             Creation::Marker | Creation::ClientId(_) | Creation::UniqueKey(_) => {
-                CLAIMED_AHEAD * self.allowed / self.concurrency
+                u32::try_from(u64::from(CLAIMED_AHEAD) * u64::from(allowed) / u64::from(self.concurrency))
+                    .unwrap_or(CLAIMED_AHEAD)
             }
         };
+        allowed.saturating_add(ahead)
+    }
+
+    fn in_hand(&self) -> u32 {
         let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
-        (self.allowed + ahead)
-            .saturating_sub(waiting.saturating_add(self.busy).saturating_add(self.recording))
+        waiting.saturating_add(self.busy).saturating_add(self.recording)
+    }
+
+    /// How many more operations may be claimed.
+    pub(super) fn room(&self) -> u32 {
+        self.capacity().saturating_sub(self.in_hand())
+    }
+
+    /// When the hand is full: how many operations more urgent than which may be claimed all the same. They go before what waits, so there
+    /// is no use for more of them than workers.
+    pub(super) fn urgent_room(&self) -> Option<(u32, Priority)> {
+        let least = self.waiting.back()?.0.priority;
+        let urgent = self
+            .waiting
+            .iter()
+            .take_while(|(waiting, _)| waiting.priority < least)
+            .count();
+        let room = self
+            .allowed()
+            .saturating_sub(u32::try_from(urgent).unwrap_or(u32::MAX));
+        (self.room() == 0 && room > 0).then_some((room, least))
+    }
+
+    /// Puts a claimed operation behind what is as urgent.
+    pub(super) fn take_in(&mut self, operation: ClaimedOperation) {
+        let place = self
+            .waiting
+            .partition_point(|(waiting, _)| waiting.priority <= operation.priority);
+        self.waiting.insert(place, (operation, false));
+    }
+
+    /// Puts a creation whose absence is on record before what is as urgent.
+    pub(super) fn take_on(&mut self, operation: ClaimedOperation) {
+        let place = self
+            .waiting
+            .partition_point(|(waiting, _)| waiting.priority < operation.priority);
+        self.waiting.insert(place, (operation, true));
+    }
+
+    /// This replica's share has changed. Returns what is in hand and too much now.
+    pub(super) fn set_share(&mut self, share: u32) -> Vec<ClaimedOperation> {
+        if share == self.share {
+            return Vec::new();
+        }
+        if share > self.share {
+            self.dry = false;
+        }
+        self.share = share;
+        let excess = self.in_hand().saturating_sub(self.capacity());
+        let kept = self
+            .waiting
+            .len()
+            .saturating_sub(excess.try_into().unwrap_or(usize::MAX));
+        self.waiting
+            .drain(kept..)
+            .map(|(operation, _)| operation)
+            .collect()
     }
 
     /// An operation came to its end: the target bears one more at once. What ends during a rest began before it and says nothing of
@@ -89,7 +195,7 @@ impl TargetRun {
     pub(super) fn succeeded(&mut self, now: Timestamp) {
         self.unreachable_in_a_row = 0;
         if !self.rests(now) {
-            self.allowed = (self.allowed + 1).min(self.concurrency);
+            self.bears = (self.bears + 1).min(self.concurrency);
             self.rests_in_a_row = 0;
         }
     }
@@ -102,39 +208,47 @@ impl TargetRun {
 
     /// A call came back with the wish that the target rests until then: slows down. Returns until when it must rest, never earlier
     /// than asked. Calls that come back during a rest began before it: they are of the same burst and slow down nothing more.
-    pub(super) fn slow_down(&mut self, now: Timestamp, asked: Timestamp) -> Timestamp {
+    pub(super) fn slow_down(&mut self, now: Timestamp, asked: Timestamp, ask: Ask) -> Timestamp {
         if self.rests(now) {
             return self
-                .paused_until
-                .filter(|until| *until != Timestamp::MAX)
-                .map_or(asked, |until| until.max(asked));
+                .resting
+                .filter(|resting| resting.until != Timestamp::MAX)
+                .map_or(asked, |resting| resting.until.max(asked));
         }
-        self.allowed = (self.allowed / 2).max(1);
+        self.bears = (self.allowed() / 2).max(1);
         let wait_ms = u64::try_from(asked.duration_since(now).as_millis()).unwrap_or(0);
-        let until = later(now, lengthened_ms(wait_ms, self.rests_in_a_row)).max(asked);
+        let until = later(now, lengthened_ms(wait_ms, self.rests_in_a_row, ask)).max(asked);
         self.rests_in_a_row = self.rests_in_a_row.saturating_add(1);
         until
     }
 
     /// Whether it rests at this moment; a rest that is over is forgotten.
     pub(super) fn rests(&mut self, now: Timestamp) -> bool {
-        if self.paused_until.is_some_and(|until| until <= now) {
-            self.paused_until = None;
-            self.dry = false;
+        if self.resting.is_some_and(|resting| resting.until <= now) {
+            self.end_rest();
         }
-        self.paused_until.is_some()
+        self.resting.is_some()
+    }
+
+    pub(super) fn end_rest(&mut self) {
+        self.resting = None;
+        self.dry = false;
     }
 }
 
 /// A rest after so many others that helped nothing: doubled for each, up to the longest wait between attempts, never shorter than
 /// asked.
-fn lengthened_ms(asked_ms: u64, rests_before: u32) -> u64 {
+fn lengthened_ms(asked_ms: u64, rests_before: u32, ask: Ask) -> u64 {
     if rests_before == 0 {
         return asked_ms;
     }
+    let longest = match ask {
+        Ask::SlowDown => BACK_OFF_MAX_MS,
+        Ask::Refused => REFUSED_MAX_MS,
+    };
     // 2^10 times the shortest is already beyond the longest wait.
     let doubled = asked_ms.max(BACK_OFF_BASE_MS) << rests_before.min(10);
-    doubled.min(BACK_OFF_MAX_MS).max(asked_ms)
+    doubled.min(longest).max(asked_ms)
 }
 
 #[cfg(test)]
@@ -153,11 +267,18 @@ mod tests {
         let mut target = TargetRun::new(8, Creation::None);
         let mut allowed = Vec::new();
         for _ in 0..4 {
-            let until = target.slow_down(now, after(now, 1_000));
-            target.paused_until = Some(until);
-            assert_eq!(target.slow_down(now, after(now, 900)), until, "the same burst");
+            let until = target.slow_down(now, after(now, 1_000), Ask::SlowDown);
+            target.resting = Some(Resting {
+                until,
+                on_record: false,
+            });
+            assert_eq!(
+                target.slow_down(now, after(now, 900), Ask::SlowDown),
+                until,
+                "the same burst"
+            );
             target.succeeded(now);
-            allowed.push(target.allowed);
+            allowed.push(target.allowed());
             now = until;
         }
         assert_eq!(allowed, [4, 2, 1, 1]);
@@ -165,7 +286,7 @@ mod tests {
         for _ in 0..20 {
             target.succeeded(now);
         }
-        assert_eq!(target.allowed, 8, "never more than the document says");
+        assert_eq!(target.allowed(), 8, "never more than the document says");
     }
 
     #[test]
@@ -173,9 +294,12 @@ mod tests {
         let mut now = Timestamp::UNIX_EPOCH;
         let mut target = TargetRun::new(8, Creation::Marker);
         let mut rest = |target: &mut TargetRun, asked_ms| {
-            let until = target.slow_down(now, after(now, asked_ms));
+            let until = target.slow_down(now, after(now, asked_ms), Ask::SlowDown);
             let ms = until.duration_since(now).as_millis();
-            target.paused_until = Some(until);
+            target.resting = Some(Resting {
+                until,
+                on_record: false,
+            });
             now = until;
             ms
         };
@@ -185,8 +309,36 @@ mod tests {
         assert_eq!(rests, [500, 2_000, 4_000, 24_000, 3_600_000, 32_000]);
         let longest = (0..40).map(|_| rest(&mut target, 1)).max();
         assert_eq!(longest, Some(i128::from(BACK_OFF_MAX_MS)));
-        target.paused_until = None;
+        target.resting = None;
         target.succeeded(Timestamp::UNIX_EPOCH);
         assert_eq!(rest(&mut target, 500), 500);
+    }
+
+    #[test]
+    fn rests_of_a_refused_credential_grow_beyond_the_usual() {
+        let mut now = Timestamp::UNIX_EPOCH;
+        let mut target = TargetRun::new(8, Creation::Marker);
+        let minutes: Vec<i128> = (0..6)
+            .map(|_| {
+                let until = target.slow_down(now, after(now, 15 * 60_000), Ask::Refused);
+                let rest = until.duration_since(now).as_millis() / 60_000;
+                now = until;
+                rest
+            })
+            .collect();
+        assert_eq!(minutes, [15, 30, 60, 120, 240, 240]);
+    }
+
+    #[test]
+    fn a_smaller_share_means_fewer_calls_and_less_in_hand() {
+        let mut target = TargetRun::new(8, Creation::Marker);
+        assert_eq!((target.allowed(), target.room()), (8, 256));
+        assert!(target.set_share(2).is_empty());
+        assert_eq!((target.allowed(), target.room()), (2, 64));
+        target.dry = true;
+        target.set_share(0);
+        assert_eq!((target.allowed(), target.room(), target.dry), (0, 0, true));
+        target.set_share(1);
+        assert!(!target.dry, "what others had is asked for again");
     }
 }

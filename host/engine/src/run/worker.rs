@@ -11,9 +11,11 @@ use usher_lifecycle::connector::{
 use usher_lifecycle::operation::Work;
 use usher_lifecycle::plan::TargetFacts;
 use usher_lifecycle::retry::{AfterError, JITTER_MAX, after_error};
-use usher_store::{ClaimedOperation, Decision, Outcome};
+use usher_store::{ClaimedOperation, Decision, Outcome, Store};
 
+use super::attempt::{Ended, Finished, Learned, Returned};
 use super::settle;
+use super::target::Ask;
 use crate::ports::{Clock, Point, Probes, Randomness};
 
 /// How long `find` having seen nothing lets a first write go ahead, in milliseconds (a minute): longer than the usual rest of a target, too
@@ -26,88 +28,10 @@ pub(super) struct Link {
     pub(super) creation: Creation,
     pub(super) facts: TargetFacts,
     pub(super) settle_ms: u32,
+    pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) randomness: Arc<dyn Randomness>,
     pub(super) probes: Arc<dyn Probes>,
-}
-
-/// How a worker came back.
-pub(super) enum Returned {
-    /// `find` saw nothing: that must be recorded before the account is created.
-    Absent(Box<ClaimedOperation>),
-    /// The attempt is over.
-    Finished(Box<Finished>),
-}
-
-/// An attempt that is over.
-pub(super) struct Finished {
-    pub(super) operation: ClaimedOperation,
-    pub(super) outcome: Outcome,
-    /// The whole target must rest until then.
-    pub(super) pause_until: Option<Timestamp>,
-    /// The target could not be reached, or gave no answer in time.
-    pub(super) unreachable: bool,
-    /// Given back before it started.
-    pub(super) put_back: bool,
-}
-
-impl Finished {
-    /// Claimed and given back before it started: ready again at that moment, as it was.
-    pub(super) fn put_back(operation: ClaimedOperation, at: Timestamp) -> Self {
-        let outcome = Outcome {
-            number: operation.number,
-            attempt: operation.attempt,
-            decision: Decision::Retry {
-                at,
-                settle: operation.settle,
-                counts: false,
-            },
-            observed: None,
-            dirty: false,
-            message: "put back: the target rests".to_owned(),
-        };
-        Self {
-            operation,
-            outcome,
-            pause_until: None,
-            unreachable: false,
-            put_back: true,
-        }
-    }
-}
-
-/// What was learned in an attempt.
-pub(super) struct Learned {
-    pub(super) decision: Decision,
-    pub(super) observed: Option<ObservedAccount>,
-    pub(super) dirty: bool,
-    pub(super) message: String,
-}
-
-/// Why an attempt ended early.
-pub(super) enum Ended {
-    /// The absence of the account must be recorded first.
-    Absent,
-    /// This is what becomes of it.
-    Learned(Box<Learned>),
-    /// A call failed.
-    Failed {
-        error: CallError,
-        /// An earlier attempt's outcome is still unknown.
-        unknown: bool,
-    },
-}
-
-impl Ended {
-    /// A person must decide. `unknown`: an attempt's outcome is still not known.
-    pub(super) fn held(unknown: bool, message: impl Into<String>) -> Self {
-        Self::Learned(Box::new(Learned {
-            decision: Decision::Held { settle: unknown },
-            observed: None,
-            dirty: false,
-            message: message.into(),
-        }))
-    }
 }
 
 impl Link {
@@ -123,9 +47,14 @@ impl Link {
             &result,
             Err(Ended::Failed { error, .. }) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Timeout)
         );
-        let (learned, pause_until) = match result {
+        let (learned, pause) = match result {
             Ok(learned) => (learned, None),
             Err(Ended::Absent) => return Returned::Absent(Box::new(operation)),
+            Err(Ended::NotOurs) => {
+                let why = "put back: this host was not heard of for too long";
+                let back = Finished::put_back(operation, self.clock.now(), why);
+                return Returned::Finished(Box::new(back));
+            }
             Err(Ended::Learned(learned)) => (*learned, None),
             Err(Ended::Failed { error, unknown }) => self.failed(&operation, &error, unknown),
         };
@@ -141,7 +70,7 @@ impl Link {
         Returned::Finished(Box::new(Finished {
             operation,
             outcome,
-            pause_until,
+            pause,
             unreachable,
             put_back: false,
         }))
@@ -185,6 +114,9 @@ impl Link {
     ) -> Result<Learned, Ended> {
         if operation.work == Work::Read {
             return self.read(operation).await;
+        }
+        if !self.store.lease_holds() {
+            return Err(Ended::NotOurs);
         }
         self.probes.reached(Point::BeforeCall);
         let answer = self.call(operation, observed).await;
@@ -307,7 +239,7 @@ impl Link {
         operation: &ClaimedOperation,
         error: &CallError,
         unknown: bool,
-    ) -> (Learned, Option<Timestamp>) {
+    ) -> (Learned, Option<(Timestamp, Ask)>) {
         let now = self.clock.now();
         let at = |ms: u64| later(now, ms);
         let learned = |decision, dirty, message| Learned {
@@ -332,7 +264,11 @@ impl Link {
                     settle: settle || unknown,
                     counts: false,
                 };
-                (learned(decision, false, error.to_string()), Some(at(ms)))
+                let ask = match error.kind {
+                    ErrorKind::AuthFailed | ErrorKind::Misconfigured => Ask::Refused,
+                    _ => Ask::SlowDown,
+                };
+                (learned(decision, false, error.to_string()), Some((at(ms), ask)))
             }
             AfterError::Hold(reason) => {
                 let settle = unknown || error.effect != Effect::None;

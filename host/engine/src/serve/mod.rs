@@ -1,18 +1,23 @@
-//! The loop running by itself.
+//! The loop running by itself: a planner and a runner side by side, woken by what happens, by time, and by looking now and then.
+
+mod planner;
+mod runner;
+mod wait;
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use usher_lifecycle::cause::Actor;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::observer::{Observer, Part, Seen};
-use crate::progress::NoProgress;
-use crate::run::{ApplyRequest, Stop};
+use crate::observer::{Observer, Part, Seen, kind_of};
+use crate::run::{Stop, ends};
 
 /// How often is looked although nobody called, in milliseconds: wake-ups from other hosts may be lost, and this is the delay that costs.
 pub const POLL_MS: u64 = 5_000;
-/// How long calls under way may go on after a stop, in milliseconds: as long as most supervisors wait before they kill.
+/// How long calls under way may go on after a stop, in milliseconds: most supervisors kill after 30 s.
 pub const GRACE_MS: u64 = 25_000;
 
 /// How to serve.
@@ -41,33 +46,73 @@ impl ServeRequest {
     }
 }
 
+/// What both parts are given.
+#[derive(Clone)]
+struct Serving {
+    engine: Engine,
+    request: ServeRequest,
+    observer: Arc<dyn Observer>,
+    /// The number of a writer that was found to be fenced off, from the planner to the runner, who owns what is in hand.
+    fenced: watch::Sender<i64>,
+}
+
 impl Engine {
     /// Makes every account as it should be, and keeps it so, until asked to stop. Operations of targets with `apply = "auto"` run; those of
-    /// `manual` ones are planned and wait for [`Engine::apply`].
+    /// `manual` ones are planned and wait for [`Engine::apply`]. Recovers by itself.
     ///
     /// # Errors
-    /// Only what waiting cannot mend: the database is of another version, its key is wrong, or a row makes no sense. While the store
-    /// cannot be reached, finished outcomes are kept and nothing new begins.
+    /// Only what waiting cannot mend: the database is of another version or broken, its key is wrong, or a row makes no sense. While the
+    /// store cannot be reached, finished outcomes are kept and nothing new begins.
     pub async fn serve(&self, request: ServeRequest, observer: Arc<dyn Observer>) -> Result<(), EngineError> {
-        let mut wakes = self.ports.store.wakes();
-        while !request.stop.is_requested() {
-            for part in Part::ALL {
-                observer.saw(Seen::Alive(part));
+        let serving = Serving {
+            engine: self.clone(),
+            request,
+            observer,
+            fenced: watch::Sender::new(0),
+        };
+        let mut parts = JoinSet::new();
+        parts.spawn(planner::plan(serving.clone()));
+        parts.spawn(runner::run(serving));
+        let mut result = Ok(());
+        while let Some(part) = parts.join_next().await {
+            match part {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => result = Err(error),
+                Err(error) => {
+                    // A bug, or a simulated crash: the other part must not go on alone.
+                    parts.shutdown().await;
+                    match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => continue,
+                    }
+                }
             }
-            let round = ApplyRequest {
-                expect: None,
-                wait_ms: 0,
-                stop: request.stop.clone(),
-                actor: request.actor.clone(),
-            };
-            self.apply(round, &NoProgress).await?;
-            let poll = crate::run::later(self.ports.clock.now(), request.poll_ms);
-            tokio::select! {
-                () = wakes.next() => {}
-                () = self.ports.clock.sleep_until(poll) => {}
-                () = request.stop.requested() => {}
+            parts.shutdown().await;
+        }
+        result
+    }
+}
+
+impl Serving {
+    /// Tells what went wrong. The error comes back when waiting cannot mend it.
+    fn met(&self, part: Part, error: EngineError) -> Result<(), EngineError> {
+        match error {
+            EngineError::Store(error) if ends(&error) => Err(error.into()),
+            EngineError::Store(error) => {
+                self.observer.saw(Seen::StoreFailed {
+                    part,
+                    kind: kind_of(&error),
+                    message: error.to_string(),
+                });
+                Ok(())
+            }
+            other => {
+                self.observer.saw(Seen::Hindered {
+                    part,
+                    message: other.to_string(),
+                });
+                Ok(())
             }
         }
-        Ok(())
     }
 }

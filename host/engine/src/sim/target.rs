@@ -14,8 +14,9 @@ use usher_lifecycle::connector::{
     Entitlement, ErrorKind, Find, Holding, Page, WriteContext,
 };
 
+use super::clock::SimClock;
 use super::faults::{Fault, Faults};
-use super::world::{SimClock, lock};
+use super::world::lock;
 use crate::ports::{Clock, ResolvedTarget};
 
 /// An account in a simulated target.

@@ -1,56 +1,19 @@
-//! Clock, randomness, crash points and the place where simulated connectors come from.
+//! Randomness, crash points and the place where simulated connectors come from.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
 use usher_connectors::Connector;
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::Target;
 
 use super::SimTarget;
-use crate::ports::{Clock, Connectors, Point, Probes, Randomness, ResolvedTarget};
+use crate::ports::{Connectors, Point, Probes, Randomness, ResolvedTarget};
 
 /// A lock that a simulated crash may have poisoned.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Time that moves only when it is told to, or when somebody waits.
-#[derive(Debug)]
-pub struct SimClock(Mutex<Timestamp>);
-
-impl SimClock {
-    /// A clock that shows this moment.
-    pub fn at(now: Timestamp) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(now)))
-    }
-
-    /// Sets it.
-    pub fn set(&self, now: Timestamp) {
-        *lock(&self.0) = now;
-    }
-
-    /// Moves it on.
-    pub fn advance(&self, by: SignedDuration) {
-        let mut now = lock(&self.0);
-        *now = now.checked_add(by).unwrap_or(Timestamp::MAX);
-    }
-}
-
-#[async_trait]
-impl Clock for SimClock {
-    fn now(&self) -> Timestamp {
-        *lock(&self.0)
-    }
-
-    async fn sleep_until(&self, at: Timestamp) {
-        // Others get their turn first; then time jumps.
-        tokio::task::yield_now().await;
-        let mut now = lock(&self.0);
-        *now = (*now).max(at);
-    }
 }
 
 /// Seeded randomness (xorshift): good enough to be unlike itself, and the same for the same seed.

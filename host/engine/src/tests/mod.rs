@@ -156,12 +156,20 @@ impl World {
             at: crate::ports::Clock::now(&*self.clock),
         };
         let randomness: Arc<dyn crate::ports::Randomness> = self.randomness.clone();
-        let key = usher_store::OperatorKey::from_bytes([7; 32]);
         let key = OperatorKey::from_bytes([7; 32]);
-        let store = if sqlite::exists(&folder) {
-            sqlite::open(&folder, &key, randomness, &context).await.unwrap()
-        } else {
-            sqlite::create(&folder, &key, randomness, &context).await.unwrap()
+        let store = loop {
+            let randomness = Arc::clone(&randomness);
+            let opened = if sqlite::exists(&folder) {
+                sqlite::open(&folder, &key, randomness, &context).await
+            } else {
+                sqlite::create(&folder, &key, randomness, &context).await
+            };
+            match opened {
+                Ok(store) => break store,
+                // Tasks of an engine that crashed are dropped at their next turn, and the store with them.
+                Err(usher_store::StoreError::InUse(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
         };
         let engine = Engine::new(Ports {
             store: Arc::new(store) as Arc<dyn Store>,

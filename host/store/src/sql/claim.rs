@@ -1,5 +1,7 @@
 //! The claim: the durable record that an attempt may have left.
 
+mod running;
+
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -16,6 +18,8 @@ use crate::{Claim, ClaimedOperation, IdentityRef, Rest, StoreError};
 
 /// Most operations claimed for one target in one commit.
 const CLAIM_MAX: u32 = 512;
+/// Every priority has a smaller number.
+const PRIORITIES: i64 = 5;
 
 const DOING: &str = "claiming operations";
 
@@ -39,13 +43,14 @@ pub(crate) const READY: Sql = Sql {
         SELECT * FROM (SELECT id, account, priority, due_us FROM operation
             WHERE state = 1 AND target = $1 AND priority = 4 AND due_us <= $2 ORDER BY due_us, id LIMIT $3) AS p
     ) AS c
-    WHERE NOT EXISTS (SELECT 1 FROM operation o WHERE o.account = c.account AND o.state < 4 AND o.id < c.id)
+    WHERE priority < $4
+      AND NOT EXISTS (SELECT 1 FROM operation o WHERE o.account = c.account AND o.state < 4 AND o.id < c.id)
     ORDER BY priority, due_us, id LIMIT $3",
     postgres: "
     SELECT c.id FROM generate_series(CAST(0 AS BIGINT), CAST(4 AS BIGINT)) AS p (priority)
     CROSS JOIN LATERAL (
         SELECT o.id, o.account, o.priority, o.due_us FROM operation o
-        WHERE o.state = 1 AND o.target = $1 AND o.priority = p.priority AND o.due_us <= $2
+        WHERE o.state = 1 AND o.target = $1 AND o.priority = p.priority AND p.priority < $4 AND o.due_us <= $2
         ORDER BY o.due_us, o.id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) AS c
     WHERE NOT EXISTS (SELECT 1 FROM operation o WHERE o.account = c.account AND o.state < 4 AND o.id < c.id)
     ORDER BY c.priority, c.due_us, c.id LIMIT $3",
@@ -70,7 +75,8 @@ pub(crate) const CLAIM: &str = "
 pub(crate) const CLAIMED: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.attempts AS "operation.attempts",
            o.settle AS "operation.settle", o.unknown_since_us AS "operation.unknown_since_us",
-           o.absence_us AS "operation.absence_us", o.work AS "operation.work", o.cause AS "operation.cause",
+           o.absence_us AS "operation.absence_us", o.priority AS "operation.priority", o.work AS "operation.work",
+           o.cause AS "operation.cause",
            i.id AS "identity.id", i.public_id AS "identity.public_id", i.state AS "identity.state",
            t.name AS "target.name", a.kind AS "account.kind", a.state AS "account.state",
            a.external_id AS "account.external_id", a.attributes AS "account.attributes",
@@ -105,6 +111,16 @@ pub(super) async fn rest(write: &mut Write<'_>, rests: &[Rest]) -> Result<(), St
 pub(super) async fn claim(
     write: &mut Write<'_>,
     claim: &Claim,
+    now: Timestamp,
+) -> Result<Claimed, StoreError> {
+    claim_before(write, claim, PRIORITIES, now).await
+}
+
+/// The same, but only what has a smaller priority number than `before`.
+async fn claim_before(
+    write: &mut Write<'_>,
+    claim: &Claim,
+    before: i64,
     now: Timestamp,
 ) -> Result<Claimed, StoreError> {
     let mut done = Claimed::default();
@@ -144,6 +160,7 @@ pub(super) async fn claim(
             .bind(cells.get::<i64>("target.id")?)
             .bind(micros(now))
             .bind((*limit).min(CLAIM_MAX))
+            .bind(before)
             .fetch_all(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
@@ -207,6 +224,7 @@ fn claimed(row: &Row) -> Result<ClaimedOperation, StoreError> {
             kind: cells.name("account.kind")?,
         },
         work: cells.json("operation.work")?,
+        priority: cells.priority("operation.priority")?,
         attempt: cells.count("operation.attempts")?,
         settle: cells.flag("operation.settle")?,
         unknown_since: cells.time_if_any("operation.unknown_since_us")?,

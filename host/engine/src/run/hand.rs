@@ -1,0 +1,260 @@
+//! What one process has in hand: targets, what is claimed of them, what is under way, what is finished and not yet on record. One owner,
+//! never a lock over a connector call.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use usher_lifecycle::name::TargetName;
+use usher_lifecycle::targets::ApplyMode;
+use usher_store::{Claim, ClaimedOperation, Rest, TargetClaim};
+
+use super::attempt::Finished;
+use super::events::Event;
+use super::share::share;
+use super::tally::Tally;
+use super::target::TargetRun;
+use crate::documents::ActiveTargets;
+use crate::engine::{Engine, Ports};
+use crate::observer::Observer;
+
+/// Which targets are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that run by themselves.
+    Auto,
+    /// Those that wait for a person as well, because a person asks.
+    AutoAndManual,
+}
+
+/// What is in hand.
+pub(crate) struct Hand<'a> {
+    pub(super) ports: &'a Ports,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) which: Which,
+    pub(super) active: Arc<ActiveTargets>,
+    pub(super) targets: BTreeMap<TargetName, TargetRun>,
+    pub(super) tasks: JoinSet<Event>,
+    /// Operations with a worker.
+    pub(super) under_way: BTreeSet<i64>,
+    /// Ended and not on record.
+    pub(super) finished: Vec<Finished>,
+    /// `find` saw nothing, which is not on record.
+    pub(super) absent: Vec<ClaimedOperation>,
+    /// Rests that are not on record.
+    pub(super) rests: Vec<Rest>,
+    /// For a report; who serves needs none.
+    pub(crate) tally: Option<Tally>,
+    /// The first moment at which something put off falls due, as far as it is known.
+    pub(super) next_due: Option<Timestamp>,
+    /// Nothing may begin: why.
+    pub(super) frozen: Option<String>,
+    pub(super) state: State,
+    pub(super) winding_up: bool,
+}
+
+/// How the hand stands to its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Well.
+    Well,
+    /// A call failed: what is finished is kept and nothing begins until it is on record. `strays`: an answer to a claim may have been lost.
+    Cut { strays: bool },
+    /// Others have taken over; a new writer must be made.
+    Fenced,
+}
+
+impl<'a> Hand<'a> {
+    /// An empty hand.
+    pub(crate) fn new(
+        engine: &'a Engine,
+        which: Which,
+        active: &Arc<ActiveTargets>,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        let mut hand = Self {
+            ports: &engine.ports,
+            observer,
+            which,
+            active: Arc::clone(active),
+            targets: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            under_way: BTreeSet::new(),
+            finished: Vec::new(),
+            absent: Vec::new(),
+            rests: Vec::new(),
+            tally: match which {
+                Which::Auto => None,
+                Which::AutoAndManual => Some(Tally::default()),
+            },
+            next_due: None,
+            frozen: None,
+            state: State::Well,
+            winding_up: false,
+        };
+        hand.take_up(active);
+        hand
+    }
+
+    /// Goes on under another targets document: what was claimed and has not begun is given back, calls under way come to their end.
+    pub(crate) fn follow(&mut self, active: &Arc<ActiveTargets>) {
+        if self.active.version == active.version {
+            return;
+        }
+        for name in self.names() {
+            self.give_back(&name);
+        }
+        self.take_up(active);
+    }
+
+    fn take_up(&mut self, active: &Arc<ActiveTargets>) {
+        let mut before = std::mem::take(&mut self.targets);
+        self.active = Arc::clone(active);
+        for target in active.targets.targets.values() {
+            let runs = match (target.apply, self.which) {
+                (ApplyMode::Observe, _) | (ApplyMode::Manual, Which::Auto) => false,
+                (ApplyMode::Manual, Which::AutoAndManual) | (ApplyMode::Auto, _) => true,
+            };
+            let Some(resolved) = active.resolved.get(&target.name).filter(|_| runs) else {
+                continue;
+            };
+            let (concurrency, creation) = (target.limits.concurrency, resolved.descriptor.creation.clone());
+            let run = match before.remove(&target.name) {
+                Some(before) => before.renewed(concurrency, creation),
+                None => TargetRun::new(concurrency, creation),
+            };
+            self.targets.insert(target.name.clone(), run);
+        }
+    }
+
+    /// Something may have changed: every target is asked again.
+    pub(crate) fn look_again(&mut self) {
+        self.targets.values_mut().for_each(|target| target.dry = false);
+    }
+
+    /// Takes this replica's share of each target.
+    pub(super) fn take_shares(&mut self) {
+        let membership = self.ports.store.membership();
+        let now = self.ports.clock.now();
+        for (name, target) in &mut self.targets {
+            let apply = self.active.facts.get(name).map(|facts| facts.apply);
+            let least = match apply {
+                // Hosts that serve leave such a target alone: whoever applies must not be left without.
+                Some(ApplyMode::Manual) => u32::from(membership.settled),
+                Some(ApplyMode::Observe | ApplyMode::Auto) | None => 0,
+            };
+            let share = share(target.concurrency, name, &membership).max(least);
+            let excess = target.set_share(share);
+            let back = excess.into_iter().map(|operation| {
+                Finished::put_back(operation, now, "put back: other hosts take their share")
+            });
+            self.finished.extend(back);
+        }
+    }
+
+    /// What to claim: of each target that neither rests nor has shown to be empty, as many as it has room for.
+    pub(super) fn claim(&mut self) -> Claim {
+        let mut claim = Claim::default();
+        if self.winding_up || self.state != State::Well || !self.ports.store.lease_holds() {
+            return claim;
+        }
+        let now = self.ports.clock.now();
+        // What these outcomes end makes the next operation of the account ready.
+        let freed: BTreeSet<&TargetName> = self
+            .finished
+            .iter()
+            .filter(|done| !done.put_back)
+            .map(|done| &done.operation.slot.target)
+            .collect();
+        for (name, target) in &mut self.targets {
+            let limit = target.room();
+            if !target.rests(now) && limit > 0 && (!target.dry || freed.contains(name)) {
+                claim.targets.push(TargetClaim {
+                    target: name.clone(),
+                    limit,
+                });
+            }
+        }
+        claim
+    }
+
+    /// Takes in what was claimed of what was asked for.
+    pub(super) fn accept(&mut self, asked: &[TargetClaim], claimed: Vec<ClaimedOperation>) {
+        let mut got: BTreeMap<TargetName, u32> = BTreeMap::new();
+        for operation in claimed {
+            *got.entry(operation.slot.target.clone()).or_default() += 1;
+            if let Some(target) = self.targets.get_mut(&operation.slot.target) {
+                target.take_in(operation);
+            }
+        }
+        for asked in asked {
+            if let Some(target) = self.targets.get_mut(&asked.target) {
+                target.dry = got.get(&asked.target).copied().unwrap_or(0) < asked.limit;
+            }
+        }
+    }
+
+    /// Claims nothing more and gives back what has not begun; calls under way go on to their end.
+    pub(crate) fn wind_up(&mut self) {
+        self.winding_up = true;
+        for name in self.names() {
+            self.give_back(&name);
+        }
+    }
+
+    /// The targets that are run.
+    pub(crate) fn names(&self) -> Vec<TargetName> {
+        self.targets.keys().cloned().collect()
+    }
+
+    /// Every operation in hand.
+    pub(super) fn held(&self) -> Vec<i64> {
+        let waiting = self.targets.values().flat_map(|target| &target.waiting);
+        let waiting = waiting.map(|(operation, _)| operation.number);
+        let finished = self.finished.iter().map(|done| done.operation.number);
+        let absent = self.absent.iter().map(|operation| operation.number);
+        waiting
+            .chain(finished)
+            .chain(absent)
+            .chain(self.under_way.iter().copied())
+            .collect()
+    }
+
+    /// Nothing is under way and nothing waits to be recorded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.finished.is_empty() && self.absent.is_empty() && self.rests.is_empty()
+    }
+
+    /// Something is under way.
+    pub(crate) fn is_working(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// Cuts calls under way short: their outcome is read back by whoever comes next.
+    pub(crate) fn cut_short(&mut self) {
+        self.tasks = JoinSet::new();
+        self.under_way.clear();
+    }
+
+    /// Why nothing begins, if the store is frozen.
+    pub(crate) fn frozen(&self) -> Option<&str> {
+        self.frozen.as_deref()
+    }
+
+    /// The next moment at which something may go on that is known here: a rest is over, or what was put off falls due.
+    pub(crate) fn next_moment(&self, now: Timestamp) -> Option<Timestamp> {
+        let rests = self.targets.values().filter_map(|target| target.resting);
+        let ends = rests
+            .map(|resting| resting.until)
+            .filter(|until| *until != Timestamp::MAX);
+        ends.chain(self.next_due).filter(|at| *at > now).min()
+    }
+
+    /// Asks the store when the next operation of these targets falls due.
+    pub(crate) async fn look_ahead(&mut self) -> Result<(), usher_store::StoreError> {
+        let now = self.ports.clock.now();
+        self.next_due = self.ports.store.next_due_of(&self.names(), now).await?;
+        Ok(())
+    }
+}

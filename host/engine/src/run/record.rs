@@ -1,0 +1,313 @@
+//! Recording and claiming: one commit for what is finished and what comes next, and what becomes of the hand when that commit fails.
+//!
+//! While a commit is under way, workers go on with what was claimed ahead; what they finish meanwhile is recorded by the next commit,
+//! together with the next claim. So the number of commits follows the speed of the disk, not the number of operations.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use usher_lifecycle::name::TargetName;
+use usher_store::{
+    Claim, ClaimedOperation, Context, Decision, Outcome, Recorded, Rest, StoreError, TargetClaim,
+};
+
+use super::attempt::Finished;
+use super::hand::{Hand, State};
+use super::target::Loading;
+use crate::observer::{Ending, Outcomes, Seen};
+use crate::ports::Point;
+
+/// Outcomes recorded in one commit: about 20 ms of the database.
+const OUTCOMES_MAX: usize = 512;
+
+/// What goes into one commit; back into the hand when it fails.
+struct Batch {
+    finished: Vec<Finished>,
+    absent: Vec<ClaimedOperation>,
+    rests: Vec<Rest>,
+}
+
+impl Hand<'_> {
+    /// Records what is finished and claims what there is room for. `false`: there was nothing to do.
+    ///
+    /// After an error nothing is lost: what was to be recorded is in hand still, nothing begins, and the next step tries again. After
+    /// [`StoreError::Fenced`] the hand is empty.
+    pub(crate) async fn step(&mut self, context: &Context) -> Result<bool, StoreError> {
+        let context = Context {
+            actor: context.actor.clone(),
+            at: self.ports.clock.now(),
+        };
+        let done = self.try_step(&context).await;
+        if let Err(error) = &done {
+            match error {
+                StoreError::Fenced(_) => self.forget(),
+                _ => self.cut(),
+            }
+        }
+        done
+    }
+
+    async fn try_step(&mut self, context: &Context) -> Result<bool, StoreError> {
+        match self.state {
+            State::Well => {}
+            State::Fenced => {
+                self.ports.store.rejoin(context).await?;
+                self.state = State::Well;
+                self.observer.saw(Seen::Rejoined);
+            }
+            State::Cut { strays } => return self.mend(strays, context).await,
+        }
+        self.take_shares();
+        let claim = self.claim();
+        if claim.targets.is_empty() && self.nothing_to_record() {
+            return Ok(false);
+        }
+        self.commit(claim, context).await?;
+        Ok(true)
+    }
+
+    fn nothing_to_record(&self) -> bool {
+        self.finished.is_empty() && self.absent.is_empty() && self.rests.is_empty()
+    }
+
+    /// After a failure: everything finished goes on record before anything begins.
+    async fn mend(&mut self, strays: bool, context: &Context) -> Result<bool, StoreError> {
+        if !self.nothing_to_record() {
+            self.commit(Claim::default(), context).await?;
+            return Ok(true);
+        }
+        if strays {
+            self.ports.store.release_strays(&self.held()).await?;
+        }
+        self.state = State::Well;
+        self.look_again();
+        self.start_all();
+        Ok(true)
+    }
+
+    /// The store has failed.
+    fn cut(&mut self) {
+        let strays = match self.state {
+            State::Cut { strays } => strays,
+            State::Well => true,
+            State::Fenced => return,
+        };
+        self.state = State::Cut { strays };
+    }
+
+    /// Others have taken over what was in hand, or will: nothing of it counts, and calls under way are cut short, because somebody else
+    /// may be at work on the same accounts.
+    pub(crate) fn forget(&mut self) {
+        self.state = State::Fenced;
+        self.tasks = JoinSet::new();
+        self.under_way.clear();
+        self.finished.clear();
+        self.absent.clear();
+        for target in self.targets.values_mut() {
+            target.waiting.clear();
+            (target.busy, target.recording, target.dry) = (0, 0, false);
+            if matches!(target.loading, Loading::Asked) {
+                target.loading = Loading::NotAsked;
+            }
+        }
+    }
+
+    /// Records what is finished and claims more, in one commit. Workers go on meanwhile.
+    async fn commit(&mut self, claim: Claim, context: &Context) -> Result<(), StoreError> {
+        let batch = Batch {
+            finished: self
+                .finished
+                .drain(..self.finished.len().min(OUTCOMES_MAX))
+                .collect(),
+            absent: std::mem::take(&mut self.absent),
+            rests: std::mem::take(&mut self.rests),
+        };
+        let claim = Claim {
+            rests: batch.rests.clone(),
+            ..claim
+        };
+        let outcomes: Vec<Outcome> = batch
+            .finished
+            .iter()
+            .map(|finished| finished.outcome.clone())
+            .collect();
+        let absences: Vec<(i64, u32)> = batch
+            .absent
+            .iter()
+            .map(|operation| (operation.number, operation.attempt))
+            .collect();
+        if !outcomes.is_empty() {
+            self.ports.probes.reached(Point::BeforeOutcome);
+        }
+        self.ports.probes.reached(Point::BeforeClaim);
+        let began = Instant::now();
+        let store = Arc::clone(&self.ports.store);
+        let recorded = {
+            let mut commit = store.record_and_claim(&absences, &outcomes, &claim, context);
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut commit => break done,
+                    Some(event) = self.tasks.join_next() => self.handle(event),
+                }
+            }
+        };
+        let recorded = match recorded {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                self.put_in_again(batch);
+                return Err(error);
+            }
+        };
+        if !outcomes.is_empty() {
+            self.ports.probes.reached(Point::AfterOutcome);
+        }
+        if !absences.is_empty() {
+            self.ports.probes.reached(Point::AfterAbsence);
+        }
+        if !recorded.claimed.is_empty() {
+            self.ports.probes.reached(Point::AfterClaim);
+        }
+        self.observer.saw(Seen::Committed {
+            outcomes: outcomes.len() as u64,
+            claimed: recorded.claimed.len() as u64,
+            took: began.elapsed(),
+        });
+        self.recorded(batch, recorded, &claim.targets, context.at);
+        Ok(())
+    }
+
+    fn put_in_again(&mut self, batch: Batch) {
+        self.finished.splice(..0, batch.finished);
+        self.absent.splice(..0, batch.absent);
+        self.rests.splice(..0, batch.rests);
+    }
+
+    /// Takes in what a commit did.
+    fn recorded(&mut self, batch: Batch, recorded: Recorded, asked: &[TargetClaim], at: Timestamp) {
+        let fenced: HashSet<i64> = recorded.fenced.into_iter().collect();
+        self.count(&batch.finished, &fenced);
+        self.rests_recorded(&batch.rests);
+        if !asked.is_empty() {
+            self.note_frozen(recorded.frozen);
+        }
+        self.accept(asked, recorded.claimed);
+        self.rest_too(recorded.resting);
+        self.go_on(batch.absent, &fenced, at);
+    }
+
+    fn count(&mut self, finished: &[Finished], fenced: &HashSet<i64>) {
+        let mut counts: BTreeMap<(&TargetName, &'static str, Ending), u64> = BTreeMap::new();
+        for done in finished
+            .iter()
+            .filter(|done| !fenced.contains(&done.operation.number))
+        {
+            let ending = Ending::of(&done.outcome.decision, done.put_back);
+            let of = (&done.operation.slot.target, done.operation.work.verb(), ending);
+            *counts.entry(of).or_default() += 1;
+            if let Some(tally) = &mut self.tally {
+                tally.count(done);
+            }
+            if let Decision::Retry { at, .. } = done.outcome.decision {
+                self.next_due = Some(self.next_due.map_or(at, |due| due.min(at)));
+            }
+        }
+        if !fenced.is_empty() {
+            self.observer.saw(Seen::Fenced {
+                operations: fenced.len() as u64,
+            });
+        }
+        if !counts.is_empty() {
+            let outcomes = counts
+                .into_iter()
+                .map(|((target, verb, ending), operations)| Outcomes {
+                    target: target.clone(),
+                    verb,
+                    ending,
+                    operations,
+                });
+            self.observer.saw(Seen::Outcomes(outcomes.collect()));
+        }
+    }
+
+    fn note_frozen(&mut self, frozen: Option<String>) {
+        if self.frozen != frozen {
+            self.observer.saw(Seen::Frozen(frozen.clone()));
+            self.frozen = frozen;
+        }
+    }
+
+    /// Creations whose absence is on record since `at` may go on; one that is not ours any more is dropped.
+    fn go_on(&mut self, recording: Vec<ClaimedOperation>, fenced: &HashSet<i64>, at: Timestamp) {
+        for mut operation in recording {
+            let is_ours = !fenced.contains(&operation.number);
+            match self.targets.get_mut(&operation.slot.target) {
+                Some(target) => {
+                    target.recording -= 1;
+                    if is_ours {
+                        operation.absence_seen_at = Some(at);
+                        target.take_on(operation);
+                    }
+                }
+                None if is_ours => self.finished.push(Finished::put_back(
+                    operation,
+                    at,
+                    "put back: the targets document has changed",
+                )),
+                None => {}
+            }
+        }
+        self.start_all();
+    }
+
+    /// Looks for work that is more urgent than what a full hand holds: it must not wait until the hand has room again.
+    pub(crate) async fn claim_urgent(&mut self, context: &Context) -> Result<(), StoreError> {
+        if self.winding_up
+            || self.state != State::Well
+            || self.frozen.is_some()
+            || !self.ports.store.lease_holds()
+        {
+            return Ok(());
+        }
+        let now = self.ports.clock.now();
+        let mut full = Vec::new();
+        for (name, target) in &mut self.targets {
+            if !target.rests(now)
+                && let Some(room) = target.urgent_room()
+            {
+                full.push((name.clone(), room));
+            }
+        }
+        for (target, (limit, than)) in full {
+            let context = Context {
+                actor: context.actor.clone(),
+                at: now,
+            };
+            let claim = TargetClaim {
+                target: target.clone(),
+                limit,
+            };
+            let recorded = match self.ports.store.claim_more_urgent(&claim, than, &context).await {
+                Ok(recorded) => recorded,
+                Err(error) => {
+                    match error {
+                        StoreError::Fenced(_) => self.forget(),
+                        _ => self.cut(),
+                    }
+                    return Err(error);
+                }
+            };
+            if !recorded.claimed.is_empty() {
+                self.ports.probes.reached(Point::AfterClaim);
+            }
+            self.note_frozen(recorded.frozen);
+            self.accept(&[], recorded.claimed);
+            self.rest_too(recorded.resting);
+            self.start(&target);
+        }
+        Ok(())
+    }
+}
