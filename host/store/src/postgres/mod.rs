@@ -4,6 +4,8 @@
 
 pub(crate) mod lease;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
