@@ -41,6 +41,8 @@ ALTER TABLE identity ADD COLUMN replan BIGINT NOT NULL DEFAULT 0 CHECK (replan I
 -- What the work does, beside the work, so that no outcome has to parse it.
 ALTER TABLE operation ADD COLUMN verb TEXT NOT NULL DEFAULT '';
 UPDATE operation SET verb = CAST(work AS JSONB) ->> 'do';
+-- Whether somebody who is gone left claims behind is asked again and again: only what is under way is looked at, however long the queue.
+CREATE INDEX operation_claimed ON operation (writer) WHERE state = 2;
 
 -- Cause and payload, encrypted under the identity's key; then `cause` and `payload` are empty.
 ALTER TABLE audit ADD COLUMN sealed BYTEA;

@@ -25,7 +25,7 @@ const LIST_MAX: u32 = 10_000;
 /// Beyond this many operations in all, totals leave out the ended ones: counting them would read the whole table.
 const COUNTED_MAX: i64 = 100_000;
 
-const LOST: &str = r#"
+pub(crate) const LOST: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", o.cause AS "operation.cause",
            o.verb AS "operation.work", o.attempts AS "operation.attempts", a.kind AS "account.kind",
            t.name AS "target.name", i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key"
@@ -42,7 +42,7 @@ const LOST_WRITERS: Sql = Sql {
                ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
 };
 
-const LOST_OWNERS: &str = "
+pub(crate) const LOST_OWNERS: &str = "
     SELECT i.id FROM identity i WHERE i.id IN (
         SELECT a.identity FROM operation o JOIN account a ON a.id = o.account JOIN writer w ON w.id = o.writer
         WHERE o.state < 4 AND o.state = 2 AND w.closed_us IS NOT NULL)
