@@ -35,7 +35,7 @@ pub trait Secrets: Send + Sync {
     async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, String>;
 }
 
-/// Secrets given beforehand, by the name of the variable or the path of the file: for tests and for targets that use none.
+/// Secrets given beforehand, by the name of the variable, the path of the file or the name in the store: for tests and for targets that use none.
 #[derive(Clone, Debug, Default)]
 pub struct FixedSecrets(HashMap<String, SecretString>);
 
@@ -56,7 +56,8 @@ impl FixedSecrets {
 impl Secrets for FixedSecrets {
     async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, String> {
         let name = match reference {
-            SecretReference::Env(name) | SecretReference::File(name) => name,
+            SecretReference::Env(name) | SecretReference::File(name) => name.as_str(),
+            SecretReference::Store(name) => name.as_str(),
         };
         self.0
             .get(name)

@@ -147,6 +147,8 @@ pub enum SecretReference {
     Env(String),
     /// A file the host can read; one trailing line break is taken off.
     File(String),
+    /// A secret in the store, encrypted there (`usher secret set NAME`).
+    Store(Name),
 }
 
 /// Limits on each call. Defaults suit Rust connectors.

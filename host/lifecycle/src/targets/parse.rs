@@ -9,7 +9,7 @@ use super::{ApplyMode, ConnectorReference, HttpAuth, Limits, SecretReference, Ta
 use crate::document::DocumentErrors;
 use crate::document::item::Item;
 use crate::document::reader::{Reader, Table};
-use crate::name::{Name, TargetName};
+use crate::name::{NAME_BYTES_MAX, Name, TargetName};
 use crate::policy::LABEL_CHARS_MAX;
 
 /// Most targets of a document.
@@ -243,18 +243,30 @@ fn read_header(item: &Item<'_, '_>) -> Option<HttpAuth> {
 /// Where a secret is. What is written instead of a reference is never shown: it may be the secret.
 fn read_secret(item: &Item<'_, '_>) -> Option<SecretReference> {
     let table = item.table_as(
-        "a reference, { env = \"NAME\" } or { file = \"/path\" }: a secret is never written here",
+        "a reference, { store = \"name\" }, { env = \"NAME\" } or { file = \"/path\" }: a secret is never written here",
     )?;
-    let secret = match (table.take("env"), table.take("file")) {
-        (Some(item), None) => read_variable(&item).map(SecretReference::Env),
-        (None, Some(item)) => read_absolute_path(&item).map(SecretReference::File),
-        (_, _) => {
-            table.mistake("must have exactly one of `env` and `file`");
+    let secret = match (table.take("env"), table.take("file"), table.take("store")) {
+        (Some(item), None, None) => read_variable(&item).map(SecretReference::Env),
+        (None, Some(item), None) => read_absolute_path(&item).map(SecretReference::File),
+        (None, None, Some(item)) => read_stored(&item).map(SecretReference::Store),
+        (_, _, _) => {
+            table.mistake("must have exactly one of `store`, `env` and `file`");
             None
         }
     };
     table.finish();
     secret
+}
+
+/// The name of a secret in the store. What is written instead is not shown.
+fn read_stored(item: &Item<'_, '_>) -> Option<Name> {
+    let name: Option<Name> = item.label(NAME_BYTES_MAX)?.parse().ok();
+    if name.is_none() {
+        item.mistake(
+            "must be the name of a secret: a lower-case letter, then lower-case letters, digits and hyphens",
+        );
+    }
+    name
 }
 
 fn read_variable(item: &Item<'_, '_>) -> Option<String> {

@@ -217,3 +217,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_secret_may_be_in_the_store() {
+    let with = |value: &str| {
+        let text = format!(
+            "[targets.a]\nconnector = \"c\"\n[targets.a.http-auth]\nbearer = {{ store = {value:?} }}\n\
+             [[targets.a.grants.http]]\nscheme = \"https\"\nhost = \"a.example\"\n"
+        );
+        parse("targets.toml", &text)
+    };
+    let targets = with("app-token").unwrap().targets;
+    let reference = SecretReference::Store("app-token".parse().unwrap());
+    assert_eq!(
+        targets[&"a".parse().unwrap()].http_auth,
+        Some(HttpAuth::Bearer(reference))
+    );
+    let refused = with("S3cr3t!").unwrap_err().to_string();
+    assert!(
+        refused.contains("name of a secret") && !refused.contains("S3cr3t"),
+        "{refused}"
+    );
+}
