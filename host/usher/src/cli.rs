@@ -7,6 +7,7 @@ use usher_connectors::SecretString;
 
 use crate::commands;
 use crate::exit::Exit;
+use crate::logging::Voice;
 
 const ABOUT: &str =
     "Shows people in, and out: keeps the accounts of every connected system as your HR data and policy say.";
@@ -65,14 +66,14 @@ pub(crate) struct Global {
     /// A file that holds the address of the database, readable by you alone.
     #[arg(long, global = true, env = "USHER_DATABASE_FILE", value_name = "FILE")]
     pub(crate) database_file: Option<PathBuf>,
+    /// A file that holds the key of the store, readable by you alone. Without it: USHER_KEY, USHER_KEY_COMMAND, or usher.key in the data folder.
+    #[arg(long, global = true, env = "USHER_KEY_FILE", value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
     /// How long other hosts leave this one's work alone when the database does not hear from it.
     ///
     /// All hosts of one database must use the same. Longer than a failover of the database takes, shorter than you would wait for a crashed host.
     #[arg(long, global = true, env = "USHER_LEASE_SECONDS", value_name = "SECONDS", hide_short_help = true, default_value_t = usher_store::postgres::LEASE.as_secs(), value_parser = clap::value_parser!(u64).range(1..=LEASE_SECONDS_MAX))]
     pub(crate) lease_seconds: u64,
-    /// The file of the key that opens the store; without it, USHER_KEY or the key in the data folder.
-    #[arg(long, global = true, env = "USHER_KEY_FILE", value_name = "FILE")]
-    pub(crate) key_file: Option<PathBuf>,
     /// Print one JSON document on stdout; errors are JSON on stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -116,6 +117,8 @@ pub(crate) enum Command {
     Plan(commands::plan::Plan),
     /// Do it.
     Apply(commands::apply::Apply),
+    /// Keep it so, by itself, until stopped.
+    Serve(commands::serve::Serve),
     /// How everything is.
     Status(commands::status::Status),
     /// One person: facts, state, accounts, timeline.
@@ -131,6 +134,30 @@ pub(crate) enum Command {
     /// What was done, by whom, why.
     #[command(subcommand)]
     Audit(commands::audit::AuditCommand),
+    /// Secrets of targets, encrypted in the store.
+    #[command(subcommand)]
+    Secret(commands::secret::SecretCommand),
+    /// The key of the store.
+    #[command(subcommand)]
+    Key(commands::key::KeyCommand),
+    /// Stop everything.
+    Freeze(commands::freeze::Freeze),
+    /// Let a frozen store go on.
+    Thaw(commands::thaw::Thaw),
+    /// Copy the data folder's database into a file, also while it is in use.
+    Backup(commands::backup::Backup),
+    /// Make a new data folder of a backup; it begins frozen.
+    Restore(commands::restore::Restore),
+}
+
+impl Command {
+    /// What it says of its work without being asked.
+    pub(crate) const fn voice(&self) -> Voice {
+        match self {
+            Self::Serve(serve) => Voice::Server(serve.log),
+            _ => Voice::Quiet,
+        }
+    }
 }
 
 #[cfg(test)]

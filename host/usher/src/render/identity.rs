@@ -2,6 +2,7 @@
 
 use usher_engine::views::{AccountView, IdentityView};
 use usher_lifecycle::attributes::Attributes;
+use usher_store::Erased;
 
 use super::account::{
     account_style, differences, identity_style, notes, person, problems, queued, steps, wanted,
@@ -9,7 +10,7 @@ use super::account::{
 use super::escape::{message, safe, value, word};
 use super::ink::{Ink, Style};
 use super::plan::apply_mode;
-use super::table::{Align, Table};
+use super::table::{Align, Table, count};
 use super::timeline::timeline;
 
 /// The person as text.
@@ -161,6 +162,24 @@ fn account(view: &AccountView, ink: &Ink) -> String {
     }
     out.push_str(&notes(&view.notes, 4, ink));
     out
+}
+
+/// What was erased.
+pub(crate) fn erased(erased: &Erased) -> String {
+    let mut text = format!(
+        "Erased {}: {}, {}, {}\nWhat the audit says of them cannot be read any more; its chains stay whole.\n",
+        erased.id,
+        count(erased.records, "source record", "source records"),
+        count(erased.accounts, "account", "accounts"),
+        count(erased.operations, "operation", "operations")
+    );
+    if !erased.scrubbed {
+        text.push_str(
+            "The database's files may still hold traces: on SQLite until the log is folded (at the latest when usher ends), on PostgreSQL until \
+             VACUUM has run and the server's log is recycled. Backups made until now hold everything.\n",
+        );
+    }
+    text
 }
 
 #[cfg(test)]

@@ -2,14 +2,18 @@
 
 pub(crate) mod account;
 pub(crate) mod apply;
+pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod connectors;
 pub(crate) mod escape;
+pub(crate) mod freeze;
 pub(crate) mod identity;
 pub(crate) mod import;
 pub(crate) mod ink;
 pub(crate) mod operations;
 pub(crate) mod plan;
+pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod table;

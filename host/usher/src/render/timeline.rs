@@ -71,6 +71,9 @@ struct Event<'a> {
 impl Event<'_> {
     fn cells(&self, at: String) -> [super::table::Cell; 4] {
         let mut what = safe(self.name);
+        if self.detail.get("erased") == Some(&Value::Bool(true)) {
+            what.push_str(" (erased)");
+        }
         let deed = deed(self.detail);
         if !deed.is_empty() {
             what.push_str(&format!(" {deed}"));

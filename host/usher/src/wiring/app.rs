@@ -11,7 +11,7 @@ use super::actor;
 use super::clock;
 use super::connectors::ConnectorRegistry;
 use super::folder;
-use super::key;
+use super::keys::KeySource;
 use super::leaving::Leaving;
 use super::place::Place;
 use super::probes::ProcessProbes;
@@ -48,7 +48,10 @@ impl App {
             at: clock.now(),
         };
         let native = folder::native(&place, &global.data)?;
-        let store = Arc::new(place.open(&key::of(global)?, &context).await?);
+        let key = KeySource::of(global, &place)?
+            .find(|text| Output::new(global).note(text))
+            .await?;
+        let store = Arc::new(place.open(&key, &context).await?);
         let shared: Arc<dyn Store> = store.clone();
         let connectors = Arc::new(ConnectorRegistry::new(shared.clone(), native));
         let engine = Engine::new(Ports {
@@ -102,20 +105,25 @@ impl App {
             actor: actor::person(),
             at,
         };
-        let key = key::for_new(global)?;
-        let store = place.create(&key.key, &context).await?;
+        let source = KeySource::of(global, &place)?;
+        place.must_be_free()?;
+        let store = place.create(&source.make().await?, &context).await?;
         if rehearsal {
             store.set_rehearsal().await?;
         }
         store.close().await?;
         folder::native(&place, &global.data)?;
-        key.keep()?;
         Ok(place)
     }
 
     /// Who runs this command.
     pub(crate) fn actor(&self) -> Actor {
         self.actor.clone()
+    }
+
+    /// The clock it lives by.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// Who changes something, and when.

@@ -1,4 +1,5 @@
-//! Where connectors come from: the store's components, loaded into the sandbox at first use and kept for the whole command.
+//! Where connectors come from: the store's components, loaded into the sandbox at first use and kept until another targets document says
+//! otherwise.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -6,28 +7,38 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
-use usher_connectors::{Connector, Generation, Sandbox};
+use usher_connectors::{Connector, Generation, Sandbox, Secrets};
 use usher_engine::ports::{Connectors, ResolvedTarget};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::{ConnectorReference, Target, Targets};
 use usher_store::{ArtifactInfo, Document, DocumentKind, Store};
 
-use super::secrets::EnvFileSecrets;
+use super::secrets::TargetSecrets;
 
-/// One cell per target, so that two targets load at the same time and one is loaded once.
-type Loaded = HashMap<TargetName, Arc<OnceCell<Arc<Generation>>>>;
+/// Loaded once, by whoever asks first.
+type Cell = Arc<OnceCell<Arc<Generation>>>;
 
-/// Resolves and loads connectors. A process runs one command: documents do not change under it.
+/// A connector under the settings it was loaded with.
+struct Loaded {
+    digest: String,
+    target: Target,
+    cell: Cell,
+}
+
+/// Resolves and loads connectors. While a server runs, another process may activate another targets document: each time a connector is asked
+/// for, it is the one of the newest.
 pub(crate) struct ConnectorRegistry {
     store: Arc<dyn Store>,
+    secrets: Arc<dyn Secrets>,
     native: PathBuf,
     sandbox: OnceCell<Sandbox>,
-    active: OnceCell<Active>,
-    loaded: Mutex<Loaded>,
+    active: tokio::sync::Mutex<Option<Arc<Active>>>,
+    loaded: Mutex<HashMap<TargetName, Loaded>>,
 }
 
 /// The active targets document.
 struct Active {
+    version: i64,
     targets: Targets,
     resolved: BTreeMap<TargetName, ResolvedTarget>,
 }
@@ -36,10 +47,11 @@ impl ConnectorRegistry {
     /// A registry over the components of this store; compiled code is kept in the folder `native`.
     pub(crate) fn new(store: Arc<dyn Store>, native: PathBuf) -> Self {
         Self {
+            secrets: Arc::new(TargetSecrets::new(Arc::clone(&store))),
             store,
             native,
             sandbox: OnceCell::new(),
-            active: OnceCell::new(),
+            active: tokio::sync::Mutex::default(),
             loaded: Mutex::default(),
         }
     }
@@ -59,40 +71,60 @@ impl ConnectorRegistry {
             .map_err(|error| error.to_string())?;
         let sandbox = self.sandbox().await.map_err(|error| error.to_string())?;
         sandbox
-            .load(artifact.bytes, target, Arc::new(EnvFileSecrets))
+            .load(artifact.bytes, target, Arc::clone(&self.secrets))
             .await
             .map_err(|error| error.to_string())
     }
 
-    async fn active(&self) -> Result<&Active, String> {
-        let read = || async {
-            let document = self
-                .store
-                .document(DocumentKind::Targets)
-                .await
-                .map_err(|error| error.to_string())?;
-            let none = || {
-                "no targets document is active; activate one with `usher targets activate FILE`".to_owned()
-            };
-            read_active(&document.ok_or_else(none)?)
-        };
-        self.active.get_or_try_init(read).await
+    async fn active(&self) -> Result<Arc<Active>, String> {
+        let mut active = self.active.lock().await;
+        let versions = self.store.versions().await.map_err(|error| error.to_string())?;
+        if let Some(active) = &*active
+            && active.version == versions.targets
+        {
+            return Ok(Arc::clone(active));
+        }
+        let document = self
+            .store
+            .document(DocumentKind::Targets)
+            .await
+            .map_err(|error| error.to_string())?;
+        let none =
+            || "no targets document is active; activate one with `usher targets activate FILE`".to_owned();
+        let newest = Arc::new(read_active(&document.ok_or_else(none)?)?);
+        *active = Some(Arc::clone(&newest));
+        Ok(newest)
     }
 
     /// The generation that serves an active target.
     async fn generation(&self, name: &TargetName) -> Result<Arc<Generation>, String> {
-        let cell = {
-            let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(loaded.entry(name.clone()).or_default())
+        let active = self.active().await?;
+        let (Some(target), Some(resolved)) = (active.targets.targets.get(name), active.resolved.get(name))
+        else {
+            return Err(unknown_target(name, &active.targets));
         };
-        let load = || async {
-            let active = self.active().await?;
-            match (active.targets.targets.get(name), active.resolved.get(name)) {
-                (Some(target), Some(resolved)) => self.load(&resolved.digest, target).await,
-                _ => Err(unknown_target(name, &active.targets)),
+        let cell = self.cell(name, &resolved.digest, target);
+        cell.get_or_try_init(|| self.load(&resolved.digest, target))
+            .await
+            .cloned()
+    }
+
+    /// One cell per target, so that two targets load at the same time; a new one when the target was changed.
+    fn cell(&self, name: &TargetName, digest: &str, target: &Target) -> Cell {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        match loaded.get(name) {
+            Some(known) if known.digest == digest && known.target == *target => Arc::clone(&known.cell),
+            _ => {
+                let cell = Cell::default();
+                let known = Loaded {
+                    digest: digest.to_owned(),
+                    target: target.clone(),
+                    cell: Arc::clone(&cell),
+                };
+                loaded.insert(name.clone(), known);
+                cell
             }
-        };
-        cell.get_or_try_init(load).await.cloned()
+        }
     }
 }
 
@@ -123,7 +155,11 @@ fn read_active(document: &Document) -> Result<Active, String> {
     let targets = usher_lifecycle::targets::parse("targets.toml", &document.text)
         .map_err(|error| unreadable(&error))?;
     let resolved = serde_json::from_value(document.resolved.clone()).map_err(|error| unreadable(&error))?;
-    Ok(Active { targets, resolved })
+    Ok(Active {
+        version,
+        targets,
+        resolved,
+    })
 }
 
 fn unknown_target(name: &TargetName, targets: &Targets) -> String {

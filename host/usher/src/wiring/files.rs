@@ -1,7 +1,7 @@
 //! Files people name on the command line: read whole, with a limit; written whole or not at all.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write as _};
+use std::io::{self, ErrorKind, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +96,60 @@ pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
         let _ = std::fs::remove_file(&beside);
         Failure::file("write", path, &error)
     })
+}
+
+/// Adds a line to a file that only its owner can read, and waits until it is on the disk.
+pub(crate) fn append_line(path: &Path, line: &str) -> Result<(), Failure> {
+    let append = || -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_all()
+    };
+    append().map_err(|error| Failure::file("write", path, &error))
+}
+
+/// Lines on their way to stdout or into a new file that only its owner can read.
+pub(crate) struct Lines {
+    out: io::BufWriter<Box<dyn io::Write>>,
+    path: Option<PathBuf>,
+}
+
+impl Lines {
+    /// Into a new file, or to stdout.
+    pub(crate) fn to(path: Option<&Path>) -> Result<Self, Failure> {
+        let out: Box<dyn io::Write> = match path {
+            None => Box::new(io::stdout().lock()),
+            Some(path) => {
+                let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+                Box::new(file.map_err(|error| Failure::file("make", path, &error))?)
+            }
+        };
+        Ok(Self {
+            out: io::BufWriter::new(out),
+            path: path.map(Path::to_owned),
+        })
+    }
+
+    /// Writes a line. `false`: who reads has seen enough.
+    pub(crate) fn write(&mut self, line: &str) -> Result<bool, Failure> {
+        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
+        self.told(written)
+    }
+
+    /// All of it is out.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        let flushed = self.out.flush();
+        self.told(flushed).map(|_| ())
+    }
+
+    fn told(&self, result: io::Result<()>) -> Result<bool, Failure> {
+        match (result, &self.path) {
+            (Ok(()), _) => Ok(true),
+            (Err(error), None) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            (Err(error), None) => Err(Failure::unexpected(&error)),
+            (Err(error), Some(path)) => Err(Failure::file("write", path, &error)),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use usher_store::sqlite;
 
+use super::keys;
 use super::place::Place;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -39,7 +40,8 @@ pub(crate) fn must_be_free(path: &Path) -> Result<(), Failure> {
         let message = format!("{} is a data folder already; nothing was changed", path.display());
         return Err(Failure::new(Exit::Folder, message).advice("use it, or name another with --data DIR"));
     }
-    if entries.next().is_some() {
+    // A key that was put there beforehand, or that an earlier `usher init` made before it was cut short.
+    if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != keys::KEY_FILE)) {
         let message = format!("{} is not empty; nothing was changed", path.display());
         return Err(Failure::new(Exit::Folder, message).advice("name another folder with --data DIR"));
     }

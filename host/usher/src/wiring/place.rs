@@ -12,6 +12,7 @@ use super::folder;
 use super::host;
 use super::randomness::OsRandomness;
 use super::secrets;
+use super::serving;
 use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -70,7 +71,9 @@ impl Place {
     /// Opens the store.
     pub(crate) async fn open(&self, key: &OperatorKey, context: &Context) -> Result<SqlStore, Failure> {
         match self {
-            Self::Folder(path) => Ok(sqlite::open(path, key, Arc::new(OsRandomness), context).await?),
+            Self::Folder(path) => sqlite::open(path, key, Arc::new(OsRandomness), context)
+                .await
+                .map_err(|error| serving::explain(path, error)),
             Self::Database { url, lease } => postgres::open(
                 url.expose(),
                 options(*lease),
@@ -83,13 +86,18 @@ impl Place {
         }
     }
 
+    /// Refuses where something is already.
+    pub(crate) fn must_be_free(&self) -> Result<(), Failure> {
+        match self {
+            Self::Folder(path) => folder::must_be_free(path),
+            Self::Database { .. } => Ok(()),
+        }
+    }
+
     /// Makes an empty store.
     pub(crate) async fn create(&self, key: &OperatorKey, context: &Context) -> Result<SqlStore, Failure> {
         match self {
-            Self::Folder(path) => {
-                folder::must_be_free(path)?;
-                Ok(sqlite::create(path, key, Arc::new(OsRandomness), context).await?)
-            }
+            Self::Folder(path) => Ok(sqlite::create(path, key, Arc::new(OsRandomness), context).await?),
             Self::Database { url, lease } => postgres::create(
                 url.expose(),
                 options(*lease),

@@ -1,12 +1,17 @@
-//! Secrets from the environment and from files, looked up when they are needed and never kept.
+//! Secrets of targets: from the store, the environment and files, looked up when they are needed.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use usher_connectors::{SecretString, Secrets};
+use usher_lifecycle::name::Name;
 use usher_lifecycle::targets::SecretReference;
+use usher_store::Store;
 
 /// Largest secret file, in bytes: the longest tokens seen are about 10 KB.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -14,14 +19,48 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Everybody else on the machine.
 const OTHERS: u32 = 0o007;
 
+/// How long a secret of the store is used before it is looked up again: one look serves the requests of a busy second, and a changed secret is
+/// in use at once.
+const KEPT: Duration = Duration::from_secs(1);
+
 /// Looks secrets up where the targets document says.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct EnvFileSecrets;
+pub(crate) struct TargetSecrets {
+    store: Arc<dyn Store>,
+    kept: Mutex<HashMap<Name, (Instant, SecretString)>>,
+}
+
+impl TargetSecrets {
+    /// With the secrets of this store.
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            kept: Mutex::default(),
+        }
+    }
+
+    async fn from_store(&self, name: &Name) -> Result<SecretString, String> {
+        let kept = self.kept().get(name).cloned();
+        if let Some((_, secret)) = kept.filter(|(at, _)| at.elapsed() < KEPT) {
+            return Ok(secret);
+        }
+        let at = Instant::now();
+        let secret = self.store.secret(name).await.map_err(|error| error.to_string())?;
+        let secret = SecretString::new(secret.as_str());
+        self.kept().insert(name.clone(), (at, secret.clone()));
+        Ok(secret)
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Name, (Instant, SecretString)>> {
+        // Nothing that holds it can panic; were it so, what it holds would still be whole.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[async_trait]
-impl Secrets for EnvFileSecrets {
+impl Secrets for TargetSecrets {
     async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, String> {
         match reference {
+            SecretReference::Store(name) => self.from_store(name).await,
             SecretReference::Env(name) => from_env(name),
             SecretReference::File(path) => {
                 let path = path.clone();
@@ -103,9 +142,7 @@ mod tests {
     }
 
     async fn read(path: &str) -> Result<String, String> {
-        let secret = EnvFileSecrets
-            .resolve(&SecretReference::File(path.to_owned()))
-            .await?;
+        let secret = from_file(Path::new(path))?;
         Ok(secret.expose().to_owned())
     }
 
@@ -159,9 +196,9 @@ mod tests {
     #[tokio::test]
     async fn a_missing_variable_is_named() {
         let reference = SecretReference::Env("USHER_TEST_NOT_SET".into());
-        let error = EnvFileSecrets.resolve(&reference).await.unwrap_err();
+        let error = secrets.resolve(&reference).await.unwrap_err();
         assert!(error.contains("`USHER_TEST_NOT_SET` is not set"), "{error}");
-        let path = EnvFileSecrets
+        let path = secrets
             .resolve(&SecretReference::Env("PATH".into()))
             .await
             .unwrap();
