@@ -55,12 +55,36 @@ use usher_lifecycle::cause::Actor;
 
 /// Everything a store does.
 pub trait Store:
-    Documents + FactsStore + Identities + Planning + Operations + Running + Audit + Replicas + Freezing
+    Documents
+    + FactsStore
+    + Identities
+    + Planning
+    + Operations
+    + Running
+    + Audit
+    + Checkpoints
+    + SecretStore
+    + KeyChanges
+    + Erasure
+    + Replicas
+    + Freezing
 {
 }
 
 impl<T> Store for T where
-    T: Documents + FactsStore + Identities + Planning + Operations + Running + Audit + Replicas + Freezing
+    T: Documents
+        + FactsStore
+        + Identities
+        + Planning
+        + Operations
+        + Running
+        + Audit
+        + Checkpoints
+        + SecretStore
+        + KeyChanges
+        + Erasure
+        + Replicas
+        + Freezing
 {
 }
 

@@ -84,6 +84,14 @@ struct Accepted {
 
 impl SqlStore {
     pub(super) async fn absorb_rows(&self, limit: u32) -> Result<u64, StoreError> {
+        match self.absorb_once(limit).await {
+            // Another host changed the data key; it is in memory now.
+            Err(StoreError::Contended(_)) => self.absorb_once(limit).await,
+            result => result,
+        }
+    }
+
+    async fn absorb_once(&self, limit: u32) -> Result<u64, StoreError> {
         // A look first: mostly there is nothing to absorb.
         let Some((_, context)) = oldest(&mut self.read(DOING).await?).await? else {
             return Ok(0);
