@@ -90,6 +90,8 @@ async fn hot_queries_use_their_indexes() {
         ),
         (operations::NEXT_DUE, "", "operation_ready"),
         (operations::PROMOTE, numbers, "operation_open operation_pkey"),
+        (operations::LOST, "", "operation_claimed"),
+        (operations::LOST_OWNERS, "", "operation_claimed"),
         (
             planning::DUE,
             "5, 1, 100",
@@ -107,7 +109,7 @@ async fn hot_queries_use_their_indexes() {
             "'[[1,\"x7\"],[1,\"x9\"]]'",
             "account_link identity_pkey",
         ),
-        (outcomes::ABSENCES, "'[[10,1],[20,1]]', 5, 1", "operation_pkey"),
+        (outcomes::ABSENCES, "'[[10,1],[20,1]]', 5, 1", "operation_claimed"),
         (outcome_batch::UPDATE_OPERATIONS, rows, "operation_pkey"),
         (
             outcome_batch::UPDATE_ACCOUNTS,
