@@ -22,13 +22,15 @@ pub(crate) enum Exit {
     Target = 7,
     /// What the store holds does not verify.
     Damaged = 8,
+    /// The store is frozen. Nothing was done.
+    Frozen = 9,
     /// Ended at once by a second Ctrl-C.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All, in the order of their numbers.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Ok,
         Self::Unexpected,
         Self::Usage,
@@ -38,6 +40,7 @@ impl Exit {
         Self::Folder,
         Self::Target,
         Self::Damaged,
+        Self::Frozen,
         Self::Interrupted,
     ];
 
@@ -58,6 +61,7 @@ impl Exit {
             Self::Folder => "folder",
             Self::Target => "target",
             Self::Damaged => "damaged",
+            Self::Frozen => "frozen",
             Self::Interrupted => "interrupted",
         }
     }
@@ -76,6 +80,7 @@ impl Exit {
             }
             Self::Target => "a target cannot be used: its connector, its settings, or the system itself",
             Self::Damaged => "what the store holds does not verify: restore, or ask for help",
+            Self::Frozen => "the store is frozen: look why, then thaw it; nothing was done",
             Self::Interrupted => {
                 "ended at once by a second Ctrl-C; `apply` again takes up what was under way"
             }
@@ -110,6 +115,7 @@ mod tests {
             6  the data folder or database is missing, in use, out of reach, or of another version
             7  a target cannot be used: its connector, its settings, or the system itself
             8  what the store holds does not verify: restore, or ask for help
+            9  the store is frozen: look why, then thaw it; nothing was done
           130  ended at once by a second Ctrl-C; `apply` again takes up what was under way
         ");
     }

@@ -10,6 +10,7 @@ use usher_engine::plan::PlanFileError;
 use usher_lifecycle::document::{DocumentError, DocumentErrors};
 use usher_store::StoreError;
 
+use crate::commands::freeze::refused;
 use crate::exit::Exit;
 use crate::render::escape::{safe, safe_lines};
 use crate::render::ink::{Ink, Style};
@@ -199,10 +200,10 @@ impl From<StoreError> for Failure {
             StoreError::Fenced(_) => Self::new(Exit::Unexpected, message).advice(
                 "this process could not reach the database in time and others took its work; run the command again",
             ),
-            StoreError::Frozen(_) => Self::new(Exit::LeftOver, message).advice("look why, then `usher thaw`"),
+            StoreError::Frozen(reason) => refused(&reason),
             StoreError::Key(_) => Self::new(Exit::Folder, message),
             StoreError::Damaged(_) => Self::new(Exit::Damaged, message).advice(RESTORE),
-            StoreError::Disk { .. } => Self::new(Exit::Unexpected, message),
+            StoreError::Disk { .. } => Self::new(Exit::Folder, message),
             StoreError::Contended(_) => {
                 Self::new(Exit::Unexpected, message).advice("others changed the same rows; run the command again")
             }
@@ -234,6 +235,7 @@ impl From<EngineError> for Failure {
             }
             EngineError::Unreadable { .. } => Self::new(Exit::Folder, message)
                 .advice("activate a corrected document, or use the version of usher that activated it"),
+            EngineError::Frozen(reason) => refused(&reason),
             EngineError::Store(error) => error.into(),
         }
     }

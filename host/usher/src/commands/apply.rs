@@ -7,6 +7,7 @@ use serde::Serialize;
 use usher_engine::plan::{PLAN_FILE_BYTES_MAX, SavedPlan};
 use usher_engine::run::{ApplyReport, ApplyRequest};
 
+use super::freeze::refuse_while_frozen;
 use crate::cli::Global;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -47,6 +48,7 @@ impl Apply {
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
         let expect = self.expected()?;
         let app = App::open(global).await?;
+        refuse_while_frozen(&app).await?;
         let stop = interrupt::listen(output).map_err(|error| Failure::unexpected(&error))?;
         let request = ApplyRequest {
             expect,

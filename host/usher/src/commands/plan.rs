@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 use usher_engine::plan::SavedPlan;
+use usher_store::{Freeze, Freezing as _};
 
 use crate::cli::Global;
 use crate::exit::Exit;
@@ -21,6 +23,13 @@ pub(crate) struct Plan {
     out: Option<PathBuf>,
 }
 
+#[derive(Serialize)]
+struct Shown<'a> {
+    frozen: Option<Freeze>,
+    #[serde(flatten)]
+    plan: &'a usher_engine::plan::Plan,
+}
+
 impl Plan {
     /// Runs it.
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
@@ -30,7 +39,13 @@ impl Plan {
         if let Some(path) = &self.out {
             write_private(path, &saved.to_json())?;
         }
-        output.answer(&saved.plan, render::plan::plan)?;
+        let shown = Shown {
+            frozen: app.store.frozen().await?,
+            plan: &saved.plan,
+        };
+        output.answer(&shown, |shown, ink| {
+            render::freeze::banner(shown.frozen.as_ref(), ink) + &render::plan::plan(shown.plan, ink)
+        })?;
         if let Some(path) = &self.out {
             let path = path.display();
             output.note(&format!(

@@ -1,6 +1,9 @@
 //! `usher status`
 
 use clap::Args;
+use serde::Serialize;
+use usher_engine::views::StatusView;
+use usher_store::{Freeze, Freezing as _};
 
 use crate::cli::Global;
 use crate::exit::Exit;
@@ -13,11 +16,24 @@ use crate::wiring::app::App;
 #[derive(Debug, Args)]
 pub(crate) struct Status {}
 
+#[derive(Serialize)]
+struct Shown {
+    frozen: Option<Freeze>,
+    #[serde(flatten)]
+    status: StatusView,
+}
+
 impl Status {
     /// Runs it.
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
         let app = App::recovered(global, output).await?;
-        output.answer(&app.engine.status().await?, render::status::status)?;
+        let shown = Shown {
+            frozen: app.store.frozen().await?,
+            status: app.engine.status().await?,
+        };
+        output.answer(&shown, |shown, ink| {
+            render::freeze::banner(shown.frozen.as_ref(), ink) + &render::status::status(&shown.status, ink)
+        })?;
         Ok(Exit::Ok)
     }
 }

@@ -51,6 +51,40 @@ impl Drop for Bars {
     }
 }
 
+/// A bar of bytes, when somebody watches.
+#[derive(Clone, Debug)]
+pub(crate) struct Bytes(Option<ProgressBar>);
+
+/// A bar of bytes, as the output wants it.
+pub(crate) fn bytes(output: &Output, what: &'static str) -> Bytes {
+    let bar = || {
+        let bar = ProgressBar::new(0).with_message(what);
+        match ProgressStyle::with_template("{msg:>10} {bar:30} {bytes}/{total_bytes} {elapsed}") {
+            Ok(style) => bar.with_style(style),
+            // The template is fixed; without it the bar has its own style.
+            Err(_) => bar,
+        }
+    };
+    Bytes(output.shows_progress().then(bar))
+}
+
+impl Bytes {
+    /// So many of so many.
+    pub(crate) fn at(&self, done: u64, of: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(of.max(done));
+            bar.set_position(done);
+        }
+    }
+
+    /// Takes it away.
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 fn bar(phase: Phase) -> ProgressBar {
     let bar = ProgressBar::new(0).with_message(phase.name());
     match ProgressStyle::with_template("{msg:>10} {bar:30} {human_pos}/{human_len} {elapsed}") {
