@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Err(error) => return Output::usage(&error).code().into(),
     };
     let output = Output::new(&cli.global);
-    logging::start(cli.global.verbose);
+    logging::start(cli.command.voice(), cli.global.verbose);
     let exit = run(cli, &output).unwrap_or_else(|failure| {
         output.failure(&failure);
         failure.exit()

@@ -6,12 +6,19 @@ use usher_engine::run::Stop;
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// Listens for Ctrl-C and SIGTERM from now on, until the process ends.
+/// Listens for Ctrl-C and SIGTERM from now on, until the process ends; says so to the person at the terminal.
 pub(crate) fn listen(output: &Output) -> std::io::Result<Stop> {
+    let output = output.clone();
+    listen_with(move || {
+        output.note("stopping: what is under way is finished and recorded; Ctrl-C again ends at once");
+    })
+}
+
+/// The same with other words, said at the first signal.
+pub(crate) fn listen_with(say: impl Fn() + Send + 'static) -> std::io::Result<Stop> {
     let (stopper, stop) = Stop::pair();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let output = output.clone();
     tokio::spawn(async move {
         let mut asked = false;
         loop {
@@ -25,7 +32,7 @@ pub(crate) fn listen(output: &Output) -> std::io::Result<Stop> {
             }
             asked = true;
             stopper.stop();
-            output.note("stopping: what is under way is finished and recorded; Ctrl-C again ends at once");
+            say();
         }
     });
     Ok(stop)
