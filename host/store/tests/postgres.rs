@@ -15,7 +15,7 @@ fn database() -> Option<Database> {
 }
 
 /// How many random histories are played, each in a database of its own.
-const HISTORIES: u32 = 12;
+const HISTORIES: u32 = 8;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: HISTORIES, ..ProptestConfig::default() })]
