@@ -51,6 +51,8 @@ pub const DAYS: [Day; 3] = [
 pub struct Rehearsal {
     folder: PathBuf,
     usher: PathBuf,
+    /// What every call finds in its environment beside the usual.
+    environment: Vec<(&'static str, String)>,
     /// The application.
     pub application: Application,
     /// The directory.
@@ -80,6 +82,7 @@ impl Rehearsal {
         Ok(Self {
             folder,
             usher: program("usher")?,
+            environment: Vec::new(),
             application,
             directory,
         })
@@ -98,12 +101,18 @@ impl Rehearsal {
         ]
     }
 
+    /// From now on every call of Usher finds this in its environment too.
+    pub fn give(&mut self, name: &'static str, value: impl Into<String>) {
+        self.environment.push((name, value.into()));
+    }
+
     /// One call of Usher, in the folder.
     pub fn usher(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.usher);
         command
             .args(arguments)
             .envs(self.environment())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.folder)
             .stdin(Stdio::null());
         command

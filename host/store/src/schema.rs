@@ -19,7 +19,7 @@ pub(crate) struct Migration {
 pub(crate) const WORKS_FROM: [i64; 3] = [1, 2, 3];
 
 /// The version of the schema this program works with.
-pub(crate) const SCHEMA_VERSION: i64 = WORKS_FROM.len() as i64;
+pub const SCHEMA_VERSION: i64 = WORKS_FROM.len() as i64;
 
 /// Puts the texts of a database's migrations beside their numbers.
 pub(crate) fn migrations(texts: [&'static str; WORKS_FROM.len()]) -> Vec<Migration> {
@@ -61,12 +61,18 @@ mod tests {
         check(2, 2, 3).unwrap();
         check(4, 3, 3).unwrap();
         let refused = check(5, 4, 3).unwrap_err();
-        assert!(matches!(&refused, StoreError::Version(message) if message.contains("version 5")), "{refused}");
+        assert!(
+            matches!(&refused, StoreError::Version(message) if message.contains("version 5")),
+            "{refused}"
+        );
     }
 
     #[test]
     fn what_breaks_old_programs_waits_for_them() {
-        let contract = Migration { sql: "", works_from: 4 };
+        let contract = Migration {
+            sql: "",
+            works_from: 4,
+        };
         may_run(5, &contract, None).unwrap();
         may_run(5, &contract, Some(4)).unwrap();
         assert!(may_run(5, &contract, Some(3)).is_err());

@@ -5,6 +5,7 @@ use usher_engine::import::ImportRequest;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::name::Name;
 
+use crate::database::{Bed, Database};
 use crate::measure::{Stretch, peak_memory_mib, stretch};
 use crate::people;
 use crate::report::Table;
@@ -14,17 +15,16 @@ use crate::world;
 const PEOPLE: usize = 100_000;
 
 /// Runs the bench and gives its table.
-pub(crate) async fn run() -> anyhow::Result<Table> {
-    let folder = tempfile::tempdir()?;
-    let store = world::store(&folder.path().join("data")).await?;
-    let engine = world::engine(store, &[]).await?;
+pub(crate) async fn run(database: Database) -> anyhow::Result<Table> {
+    let bed = Bed::new(database).await?;
+    let engine = world::engine(bed.store.clone(), &[]).await?;
     engine
         .activate_policy("policy.toml", &people::policy(&[]), Actor::Usher)
         .await?;
     let source: Name = "hr".parse()?;
 
     let mut table = Table::new(
-        &format!("import: {PEOPLE} people, SQLite synchronous=FULL, no targets"),
+        &format!("import: {PEOPLE} people, no targets, {}", database.title()),
         &[
             "file",
             "seconds",

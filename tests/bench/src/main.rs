@@ -2,12 +2,15 @@
 //! Markdown table with its baseline from the same run.
 
 mod bare;
+mod claims;
+mod database;
 mod import;
 mod measure;
 mod noop;
 mod operations;
 mod people;
 mod phases;
+mod queue;
 mod report;
 mod sandbox;
 mod world;
@@ -16,8 +19,20 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
+use crate::database::Database::{Postgres, Sqlite};
+
 /// Every bench, in the order they run.
-const BENCHES: [&str; 4] = ["sandbox", "floor", "operations", "import"];
+const BENCHES: [&str; 9] = [
+    "sandbox",
+    "operations-sqlite-1",
+    "operations-sqlite-8",
+    "operations-postgres-1",
+    "operations-postgres-8",
+    "claim-sqlite",
+    "claim-postgres",
+    "import-sqlite",
+    "import-postgres",
+];
 
 /// Set for the process that runs one bench.
 const CHILD: &str = "USHER_BENCH_CHILD";
@@ -37,11 +52,14 @@ fn start() -> anyhow::Result<()> {
     if std::env::var_os(CHILD).is_some() {
         return run(wanted.first().map_or("", String::as_str));
     }
-    let names: Vec<&str> = if wanted.is_empty() {
-        BENCHES.to_vec()
-    } else {
-        wanted.iter().map(String::as_str).collect()
-    };
+    // The beginning of a name stands for all that begin so.
+    let names: Vec<&str> = BENCHES
+        .into_iter()
+        .filter(|name| wanted.is_empty() || wanted.iter().any(|wanted| name.starts_with(wanted.as_str())))
+        .collect();
+    if names.is_empty() {
+        bail!("there is no such bench; there are {}", BENCHES.join(", "));
+    }
     for name in names {
         let program = std::env::current_exe().context("finding this program")?;
         let status = Command::new(program)
@@ -64,9 +82,14 @@ fn run(name: &str) -> anyhow::Result<()> {
     let table = runtime.block_on(async {
         match name {
             "sandbox" => sandbox::run().await,
-            "floor" => operations::floor().await,
-            "operations" => operations::end_to_end().await,
-            "import" => import::run().await,
+            "operations-sqlite-1" => operations::run(Sqlite, 1).await,
+            "operations-sqlite-8" => operations::run(Sqlite, 8).await,
+            "operations-postgres-1" => operations::run(Postgres, 1).await,
+            "operations-postgres-8" => operations::run(Postgres, 8).await,
+            "claim-sqlite" => claims::run(Sqlite).await,
+            "claim-postgres" => claims::run(Postgres).await,
+            "import-sqlite" => import::run(Sqlite).await,
+            "import-postgres" => import::run(Postgres).await,
             other => bail!("there is no bench `{other}`; there are {}", BENCHES.join(", ")),
         }
     })?;

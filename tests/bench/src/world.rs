@@ -1,7 +1,6 @@
 //! Real ports for the benches: the machine's clock, connectors from memory, random bytes that need not be secret.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,10 +9,9 @@ use jiff::Timestamp;
 use usher_connectors::{Connector, FixedSecrets, Generation, Sandbox};
 use usher_engine::ports::{Clock, Connectors, Point, Probes, Randomness, ResolvedTarget};
 use usher_engine::{Engine, Ports};
-use usher_lifecycle::cause::Actor;
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::Target;
-use usher_store::{Context, SqliteStore};
+use usher_store::SqlStore;
 
 use crate::noop;
 
@@ -110,19 +108,8 @@ impl Connectors for NoopConnectors {
     }
 }
 
-/// A store in `folder`.
-pub(crate) async fn store(folder: &Path) -> anyhow::Result<Arc<SqliteStore>> {
-    let context = Context {
-        actor: Actor::Usher,
-        at: WallClock.now(),
-    };
-    Ok(Arc::new(
-        SqliteStore::create(folder, Arc::new(Counted::default()), &context).await?,
-    ))
-}
-
 /// An engine over a store and these targets.
-pub(crate) async fn engine(store: Arc<SqliteStore>, targets: &[&str]) -> anyhow::Result<Engine> {
+pub(crate) async fn engine(store: Arc<SqlStore>, targets: &[&str]) -> anyhow::Result<Engine> {
     Ok(Engine::new(Ports {
         store,
         connectors: Arc::new(NoopConnectors::load(targets).await?),

@@ -131,10 +131,17 @@ fn collect(
 ) -> Result<(), StoreError> {
     let mut decision = &outcome.decision;
     let mut observed = outcome.observed.as_ref();
-    let mut message: String = outcome.message.chars().take(MESSAGE_CHARS_MAX).collect::<String>().replace('\0', "\u{FFFD}");
+    let mut message: String = outcome
+        .message
+        .chars()
+        .take(MESSAGE_CHARS_MAX)
+        .collect::<String>()
+        .replace('\0', "\u{FFFD}");
     if let Some(what) = observed.and_then(unstorable) {
         // PostgreSQL cannot keep it; without it the account could not be found again, and something may have been made there.
-        message = format!("the target answered with {what} that holds a NUL character; nothing was linked ({message})");
+        message = format!(
+            "the target answered with {what} that holds a NUL character; nothing was linked ({message})"
+        );
         decision = &Decision::Held { settle: true };
         observed = None;
     }
