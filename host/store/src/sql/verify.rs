@@ -360,14 +360,14 @@ impl Chains {
 
 impl Erasures {
     fn note(&mut self, cells: &Cells<'_>, place: (i64, i64)) -> Result<(), StoreError> {
+        if cells.get::<Option<&[u8]>>("audit.sealed")? == Some(&[]) {
+            self.emptied.insert(place);
+        }
         let Some(identity) = cells.get::<Option<i64>>("audit.identity")? else {
             return Ok(());
         };
         if cells.get::<Option<i64>>("identity.audit_key")? == Some(0) {
             self.destroyed.entry(identity).or_insert(cells.get("audit.seq")?);
-        }
-        if cells.get::<Option<&[u8]>>("audit.sealed")? == Some(&[]) {
-            self.emptied.insert(place);
         }
         if cells.get::<&str>("audit.event")? == ERASED {
             let said: Erasure = cells.json("audit.payload")?;

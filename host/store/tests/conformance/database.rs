@@ -70,6 +70,20 @@ impl Database {
         self.join_with(at, postgres::LEASE).await
     }
 
+    /// Opens the database under another operator's key.
+    pub(crate) async fn join_under(&self, key: &OperatorKey, at: Timestamp) -> Result<SqlStore, StoreError> {
+        let (randomness, context) = (
+            Arc::clone(&self.randomness),
+            usher_store::Context { at, ..context(0) },
+        );
+        match &self.place {
+            Place::Sqlite(folder) => sqlite::open(folder.path(), key, randomness, &context).await,
+            Place::Postgres { url, .. } => {
+                postgres::open(url, options(postgres::LEASE), key, randomness, &context).await
+            }
+        }
+    }
+
     /// Opens the database as one more writer, with this lease.
     pub(crate) async fn join_with(&self, at: Timestamp, lease: Duration) -> Result<SqlStore, StoreError> {
         let (randomness, context) = (
@@ -100,6 +114,16 @@ impl Database {
                 connection.close().await
             }
         }
+    }
+
+    /// Ends the test unless a condition on the tables is true.
+    pub(crate) async fn must_hold(&self, condition: &str) {
+        let sql = format!(
+            "CREATE TABLE held (n INTEGER NOT NULL CHECK (n = 1));
+             INSERT INTO held SELECT CASE WHEN {condition} THEN 1 ELSE 0 END; DROP TABLE held;"
+        );
+        let held = self.raw(&sql).await;
+        held.unwrap_or_else(|error| panic!("does not hold: {condition}: {error}"));
     }
 
     /// The URL and the server, on PostgreSQL.

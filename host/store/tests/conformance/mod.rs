@@ -5,11 +5,15 @@ mod accounts;
 mod damage;
 pub(crate) mod database;
 mod documents;
+mod erasure;
 pub(crate) mod histories;
 mod hostile;
 mod imports;
+mod keys;
 mod plans;
 mod queue;
+mod restored;
+mod sealing;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,9 +29,9 @@ use usher_lifecycle::name::Name;
 use usher_lifecycle::operation::{Priority, Work};
 use usher_lifecycle::state::IdentityState;
 use usher_store::{
-    Audit, Change, Claim, ClaimedOperation, Context, Decision, Documents, FactsStore, Identities,
-    IdentityRow, NewOperation, NewSnapshot, Operations, Outcome, PlanCommit, Planned, Planning, Randomness,
-    StagedRecord, Store, TargetClaim,
+    Audit, Change, Checkpoints, Claim, ClaimedOperation, Context, Decision, Documents, FactsStore,
+    Identities, IdentityRow, NewOperation, NewSnapshot, Operations, Outcome, PlanCommit, Planned, Planning,
+    Randomness, StagedRecord, Store, TargetClaim,
 };
 
 /// Numbers that differ from each other, the same in every run.
