@@ -355,6 +355,9 @@ impl SqlStore {
                 observed: recorded.count > 0,
             })
             .await?;
+        if recorded.dirty {
+            self.place.wake();
+        }
         Ok(done)
     }
 

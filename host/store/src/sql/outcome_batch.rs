@@ -43,7 +43,8 @@ pub(crate) const TOUCH_IDENTITIES: &str = "
     UPDATE identity SET facts_version = facts_version + 1, replan = 0,
         dirty = CASE WHEN j.dirty = 1 OR identity.replan = 1 THEN 1 ELSE identity.dirty END
     FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS dirty FROM json_each($1)) AS j
-    WHERE identity.id = j.id";
+    WHERE identity.id = j.id
+    RETURNING identity.dirty";
 
 pub(super) type OperationUpdate = (i64, i64, i64, i64, i64, Option<i64>, Option<i64>, String, i64);
 pub(super) type AccountUpdate = (
@@ -69,9 +70,10 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) async fn write(self, write: &mut Write<'_>, at: Timestamp) -> Result<(), StoreError> {
+    /// Returns whether somebody is to be planned again.
+    pub(super) async fn write(self, write: &mut Write<'_>, at: Timestamp) -> Result<bool, StoreError> {
         if self.operations.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         query(UPDATE_OPERATIONS)
             .bind(json_of(DOING, &self.operations)?)
@@ -93,12 +95,18 @@ impl Batch {
             .iter()
             .map(|(identity, dirty)| (*identity, i64::from(*dirty)))
             .collect();
-        query(TOUCH_IDENTITIES)
+        let rows = query(TOUCH_IDENTITIES)
             .bind(json_of(DOING, &touched)?)
-            .execute(&mut write.tx)
+            .fetch_all(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
-        Ok(())
+        for row in &rows {
+            let dirty: i64 = row.at(0).map_err(failed(DOING))?;
+            if dirty == 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -38,6 +38,8 @@ const OWNERS: &str = "
 pub(super) struct Recorded {
     pub(super) count: usize,
     pub(super) fenced: Vec<i64>,
+    /// Somebody is to be planned again.
+    pub(super) dirty: bool,
 }
 
 /// Records that `find` saw nothing. Returns those that are fenced off.
@@ -75,6 +77,7 @@ pub(super) async fn record(
         return Ok(Recorded {
             count: 0,
             fenced: Vec::new(),
+            dirty: false,
         });
     }
     let numbers: BTreeSet<i64> = outcomes.iter().map(|outcome| outcome.number).collect();
@@ -102,10 +105,11 @@ pub(super) async fn record(
     for (attempt, outcome) in &accepted {
         collect(&mut batch, attempt, outcome, &mut links, at, write)?;
     }
-    batch.write(write, at).await?;
+    let dirty = batch.write(write, at).await?;
     Ok(Recorded {
         count: accepted.len(),
         fenced,
+        dirty,
     })
 }
 
