@@ -48,6 +48,12 @@ pub trait Connectors: Send + Sync {
 pub trait Probes: Send + Sync {
     /// Called when the point is reached.
     fn reached(&self, point: Point);
+
+    /// Whether the store is to fail here: before a commit as if it could not be reached, after it as if its answer was lost. Asked at
+    /// [`Point::BeforeClaim`] and [`Point::AfterClaim`].
+    fn store_fails(&self, _point: Point) -> bool {
+        false
+    }
 }
 
 /// The points, in the order an operation passes them.

@@ -79,6 +79,9 @@ impl Hand<'_> {
             self.commit(Claim::default(), context).await?;
             return Ok(true);
         }
+        if self.ports.probes.store_fails(Point::BeforeClaim) {
+            return Err(simulated_failure());
+        }
         if strays {
             self.ports.store.release_strays(&self.held()).await?;
         }
@@ -139,38 +142,14 @@ impl Hand<'_> {
             .iter()
             .map(|operation| (operation.number, operation.attempt))
             .collect();
-        if !outcomes.is_empty() {
-            self.ports.probes.reached(Point::BeforeOutcome);
-        }
-        self.ports.probes.reached(Point::BeforeClaim);
         let began = Instant::now();
-        let store = Arc::clone(&self.ports.store);
-        let recorded = {
-            let mut commit = store.record_and_claim(&absences, &outcomes, &claim, context);
-            loop {
-                tokio::select! {
-                    biased;
-                    done = &mut commit => break done,
-                    Some(event) = self.tasks.join_next() => self.handle(event),
-                }
-            }
-        };
-        let recorded = match recorded {
+        let recorded = match self.send(&absences, &outcomes, &claim, context).await {
             Ok(recorded) => recorded,
             Err(error) => {
                 self.put_in_again(batch);
                 return Err(error);
             }
         };
-        if !outcomes.is_empty() {
-            self.ports.probes.reached(Point::AfterOutcome);
-        }
-        if !absences.is_empty() {
-            self.ports.probes.reached(Point::AfterAbsence);
-        }
-        if !recorded.claimed.is_empty() {
-            self.ports.probes.reached(Point::AfterClaim);
-        }
         self.observer.saw(Seen::Committed {
             outcomes: outcomes.len() as u64,
             claimed: recorded.claimed.len() as u64,
@@ -178,6 +157,44 @@ impl Hand<'_> {
         });
         self.recorded(batch, recorded, &claim.targets, context.at);
         Ok(())
+    }
+
+    async fn send(
+        &mut self,
+        absences: &[(i64, u32)],
+        outcomes: &[Outcome],
+        claim: &Claim,
+        context: &Context,
+    ) -> Result<Recorded, StoreError> {
+        let (store, probes) = (Arc::clone(&self.ports.store), Arc::clone(&self.ports.probes));
+        if !outcomes.is_empty() {
+            probes.reached(Point::BeforeOutcome);
+        }
+        probes.reached(Point::BeforeClaim);
+        if probes.store_fails(Point::BeforeClaim) {
+            return Err(simulated_failure());
+        }
+        let mut commit = store.record_and_claim(absences, outcomes, claim, context);
+        let recorded = loop {
+            tokio::select! {
+                biased;
+                done = &mut commit => break done?,
+                Some(event) = self.tasks.join_next() => self.handle(event),
+            }
+        };
+        if probes.store_fails(Point::AfterClaim) {
+            return Err(simulated_failure());
+        }
+        if !outcomes.is_empty() {
+            probes.reached(Point::AfterOutcome);
+        }
+        if !absences.is_empty() {
+            probes.reached(Point::AfterAbsence);
+        }
+        if !recorded.claimed.is_empty() {
+            probes.reached(Point::AfterClaim);
+        }
+        Ok(recorded)
     }
 
     fn put_in_again(&mut self, batch: Batch) {
@@ -309,5 +326,13 @@ impl Hand<'_> {
             self.start(&target);
         }
         Ok(())
+    }
+}
+
+/// What a test that lets the store fail is answered.
+fn simulated_failure() -> StoreError {
+    StoreError::Unavailable {
+        doing: "recording outcomes and claiming",
+        message: "simulated".to_owned(),
     }
 }

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use super::world::lock;
 use crate::ports::Clock;
 
+/// Turns others are given before time jumps: more than any chain of tasks that wake each other.
+const TURNS: u32 = 10;
+
 /// How time goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
@@ -28,6 +31,8 @@ struct State {
     pace: Pace,
     /// Until when somebody sleeps; one entry for each sleeper.
     sleepers: Vec<Timestamp>,
+    /// How many are about something that takes no time.
+    busy: u32,
 }
 
 /// A clock that tests move.
@@ -44,6 +49,7 @@ impl SimClock {
                 now,
                 pace,
                 sleepers: Vec::new(),
+                busy: 0,
             }),
             changed: watch::Sender::new(0),
         })
@@ -81,29 +87,59 @@ impl SimClock {
         lock(&self.state).sleepers.len()
     }
 
-    /// Moves to the first moment somebody sleeps until, once so many sleep.
-    pub async fn jump(&self, sleepers: usize) {
+    /// Moves to the first moment somebody sleeps until.
+    pub fn jump(&self) {
+        if let Some(first) = self.first(1) {
+            self.set(first);
+        }
+    }
+
+    /// Waits until so many sleep and nobody is busy.
+    pub async fn quiet(&self, sleepers: usize) {
         let mut changed = self.changed.subscribe();
         loop {
-            let first = {
-                let state = lock(&self.state);
-                let enough = state.sleepers.len() >= sleepers;
-                state.sleepers.iter().min().copied().filter(|_| enough)
-            };
-            if let Some(first) = first {
-                self.set(first.max(self.now()));
-                return;
-            }
-            if changed.changed().await.is_err() {
+            if self.first(sleepers).is_some() {
+                // Whoever has been woken and has not had a turn yet looks asleep.
+                for _ in 0..TURNS {
+                    tokio::task::yield_now().await;
+                }
+                if self.first(sleepers).is_some() {
+                    return;
+                }
+            } else if changed.changed().await.is_err() {
                 return;
             }
         }
+    }
+
+    fn first(&self, sleepers: usize) -> Option<Timestamp> {
+        let state = lock(&self.state);
+        // Whose moment has come is not asleep any more, only not up yet.
+        let asleep = state.sleepers.iter().filter(|at| **at > state.now);
+        let enough = asleep.clone().count() >= sleepers && state.busy == 0;
+        asleep.min().copied().filter(|_| enough)
+    }
+
+    /// Somebody is about something that takes no time, until this is dropped.
+    pub(super) fn busy(&self) -> Busy<'_> {
+        lock(&self.state).busy += 1;
+        Busy(self)
     }
 
     fn count(&self, at: Timestamp) -> Sleeper<'_> {
         lock(&self.state).sleepers.push(at);
         self.changed.send_modify(|count| *count += 1);
         Sleeper { clock: self, at }
+    }
+}
+
+/// Somebody who is about something that takes no time.
+pub(super) struct Busy<'a>(&'a SimClock);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).busy -= 1;
+        self.0.changed.send_modify(|count| *count += 1);
     }
 }
 

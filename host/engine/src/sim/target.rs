@@ -175,6 +175,7 @@ impl SimTarget {
 
     /// Does a write with whatever goes wrong with it.
     async fn write<T>(&self, deed: impl FnOnce() -> Result<T, CallError> + Send) -> Result<T, CallError> {
+        let busy = self.clock.busy();
         // Others get their turn, as they would while a request is on its way.
         tokio::task::yield_now().await;
         self.called()?;
@@ -192,6 +193,7 @@ impl SimTarget {
                     .clock
                     .now()
                     .checked_add(SignedDuration::from_millis(i64::from(ms)));
+                drop(busy);
                 self.clock
                     .sleep_until(until.unwrap_or_else(|_| self.clock.now()))
                     .await;
@@ -201,6 +203,7 @@ impl SimTarget {
     }
 
     async fn read<T>(&self, deed: impl FnOnce() -> T + Send) -> Result<T, CallError> {
+        let _busy = self.clock.busy();
         tokio::task::yield_now().await;
         self.called()?;
         match self.faults.of_read() {

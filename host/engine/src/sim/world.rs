@@ -54,6 +54,8 @@ pub struct Crash(pub Point);
 pub struct SimProbes {
     reached: Mutex<BTreeMap<Point, u32>>,
     crash_at: Mutex<Option<(Point, u32)>>,
+    /// How often the store goes on failing at a point.
+    failing: Mutex<BTreeMap<Point, u32>>,
 }
 
 impl SimProbes {
@@ -66,6 +68,11 @@ impl SimProbes {
     pub fn crash_at(&self, point: Point, times: u32) {
         lock(&self.reached).clear();
         *lock(&self.crash_at) = Some((point, times));
+    }
+
+    /// The store fails at this point so many times from now on.
+    pub fn fail_store(&self, point: Point, times: u32) {
+        lock(&self.failing).insert(point, times);
     }
 
     /// How often a point was reached.
@@ -91,6 +98,15 @@ impl Probes for SimProbes {
         {
             std::panic::panic_any(Crash(point));
         }
+    }
+
+    fn store_fails(&self, point: Point) -> bool {
+        let mut failing = lock(&self.failing);
+        let Some(left) = failing.get_mut(&point).filter(|left| **left > 0) else {
+            return false;
+        };
+        *left -= 1;
+        true
     }
 }
 

@@ -5,7 +5,7 @@ use usher_store::OperationFilter;
 use super::*;
 use crate::ports::Point;
 
-const DAYS: [(&str, &str); 3] = [
+pub(super) const DAYS: [(&str, &str); 3] = [
     (
         "2026-03-02T08:00:00Z",
         "1,Ana,,permanent,2026-03-01,,,,\n2,Bo,,external,2026-03-01,,,,\n3,Cy,,permanent,2026-03-01,,,,\n",
@@ -46,7 +46,7 @@ async fn play(world: &World) -> u32 {
     crashes
 }
 
-async fn assert_clean(world: &World) {
+pub(super) async fn assert_clean(world: &World) {
     let engine = world.engine().await;
     let plan = engine.preview().await.unwrap();
     assert_eq!(plan.operations(), 0, "{:?}", plan.accounts);
@@ -106,7 +106,9 @@ async fn killed_anywhere_it_resumes() {
 }
 
 /// What accounts are, without the marks of how they became so.
-fn states(world: &World) -> Vec<(String, bool, usher_lifecycle::attributes::Attributes, Vec<String>)> {
+pub(super) fn states(
+    world: &World,
+) -> Vec<(String, bool, usher_lifecycle::attributes::Attributes, Vec<String>)> {
     let both = world.accounts().into_values().flatten();
     both.map(|(id, account)| {
         (

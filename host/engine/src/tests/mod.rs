@@ -5,6 +5,9 @@ mod days;
 mod documents;
 mod faults;
 mod imports;
+mod serving;
+mod shared_rests;
+mod store_failures;
 mod troubles;
 mod unknown;
 
@@ -157,6 +160,7 @@ impl World {
         };
         let randomness: Arc<dyn crate::ports::Randomness> = self.randomness.clone();
         let key = OperatorKey::from_bytes([7; 32]);
+        let mut turns = 0;
         let store = loop {
             let randomness = Arc::clone(&randomness);
             let opened = if sqlite::exists(&folder) {
@@ -167,7 +171,10 @@ impl World {
             match opened {
                 Ok(store) => break store,
                 // Tasks of an engine that crashed are dropped at their next turn, and the store with them.
-                Err(usher_store::StoreError::InUse(_)) => tokio::task::yield_now().await,
+                Err(usher_store::StoreError::InUse(_)) if turns < 1_000 => {
+                    turns += 1;
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => panic!("{error}"),
             }
         };
