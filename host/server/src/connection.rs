@@ -72,15 +72,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Before reading, never after: what was read is not thrown away. So it may be one buffer more.
+        if self.read_bytes > self.limits.read_bytes || Instant::now() >= self.ends {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Pending => self.silent(context),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) => {
                 self.read_bytes += buffer.filled().len() - before;
-                if self.read_bytes > self.limits.read_bytes || Instant::now() >= self.ends {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-                }
                 self.stir();
                 Poll::Ready(Ok(()))
             }

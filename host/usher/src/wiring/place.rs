@@ -155,7 +155,11 @@ fn shown(url: &str) -> String {
     };
     let (rest, _query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match authority.rsplit_once('@') {
+        Some((_, host)) => host,
+        None if url.contains('@') => return NOTHING.to_owned(),
+        None => authority,
+    };
     // A password that was not escaped may have ended up on the wrong side of any of these.
     if !plain(host) || !(database.is_empty() || plain(database)) || url.matches('@').count() > 1 {
         return NOTHING.to_owned();

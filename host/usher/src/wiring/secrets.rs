@@ -197,9 +197,6 @@ mod tests {
     fn a_missing_variable_is_named() {
         let error = from_env("USHER_TEST_NOT_SET").unwrap_err();
         assert!(error.contains("`USHER_TEST_NOT_SET` is not set"), "{error}");
-        assert_eq!(
-            from_env("PATH").unwrap().expose(),
-            std::env::var("PATH").unwrap()
-        );
+        assert_eq!(from_env("PATH").unwrap().expose(), std::env::var("PATH").unwrap());
     }
 }
