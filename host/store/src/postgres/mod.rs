@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use self::lease::Lease;
 use crate::sql::cells::failed;
@@ -55,7 +56,7 @@ pub async fn create(
 ) -> Result<SqlStore, StoreError> {
     let connect = connect_options(url, &options)?;
     let writing = pool(connect.clone(), 1);
-    check_server(&writing).await?;
+    check_server(&connect).await?;
     if schema::version(&writing).await?.is_some() {
         return Err(StoreError::InUse(
             "the database already holds Usher's tables; use it, or name another database or schema"
@@ -78,7 +79,7 @@ pub async fn open(
 ) -> Result<SqlStore, StoreError> {
     let connect = connect_options(url, &options)?;
     let writing = pool(connect.clone(), 1);
-    check_server(&writing).await?;
+    check_server(&connect).await?;
     if schema::version(&writing).await?.is_none() {
         return Err(StoreError::NotFound(
             "the database does not hold Usher's tables; make them with `usher init`".to_owned(),
@@ -124,8 +125,9 @@ pub async fn rehearsal_moment(url: &str) -> Result<Option<jiff::Timestamp>, Stor
         lease: LEASE,
         name: String::new(),
     };
-    let pool = pool(connect_options(url, &options)?, 1);
-    check_server(&pool).await?;
+    let connect = connect_options(url, &options)?;
+    check_server(&connect).await?;
+    let pool = pool(connect, 1);
     let mut moment = None;
     if schema::version(&pool).await?.is_some() {
         let row: (i64,) = sqlx::query_as("SELECT coalesce(max(rehearsal), 0) FROM meta")
@@ -173,11 +175,21 @@ fn pool(options: PgConnectOptions, connections_max: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
-async fn check_server(pool: &PgPool) -> Result<(), StoreError> {
+/// Over a connection of its own: a pool tries again until its time is over, and then does not say why it failed.
+async fn check_server(connect: &PgConnectOptions) -> Result<(), StoreError> {
+    let doing = "connecting to the database";
+    let late = |_| StoreError::Unavailable {
+        doing,
+        message: format!("it does not answer within {} s", ACQUIRE_TIMEOUT.as_secs()),
+    };
+    let connection = timeout(ACQUIRE_TIMEOUT, connect.connect()).await.map_err(late)?;
+    let mut connection = connection.map_err(failed(doing))?;
     let row: (i64,) = sqlx::query_as("SELECT CAST(current_setting('server_version_num') AS BIGINT)")
-        .fetch_one(pool)
+        .fetch_one(&mut connection)
         .await
-        .map_err(failed("connecting to the database"))?;
+        .map_err(failed(doing))?;
+    // Nothing was changed through it; a farewell that does not arrive harms nobody.
+    let _ = connection.close().await;
     if row.0 < SERVER_VERSION_MIN {
         return Err(StoreError::Version(format!(
             "the server is PostgreSQL {}; 15 or later is needed",

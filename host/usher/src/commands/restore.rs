@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use usher_engine::ports::Clock as _;
 use usher_store::{Context, OperatorKey, StoreError, sqlite};
 
 use crate::cli::Global;

@@ -109,7 +109,7 @@ fn what_is_wrong_with_a_database_is_said_without_its_password() {
     let wrong = database.replace(secret, "hunter2");
     refused(&on(&wrong), 6, &["password authentication failed", "PGPASSWORD"]);
     let nowhere = database.replace(&format!(":{}/", server.port()), ":1/");
-    refused(&on(&nowhere), 6, &["127.0.0.1:1/", "is the server up"]);
+    refused(&on(&nowhere), 6, &["127.0.0.1:1/", "refused", "is the server up"]);
     refused(&on("postgres//usher:hunter2@"), 6, &["postgres://user@host"]);
     let twice = on(&database).with("USHER_DATABASE_FILE", "database");
     refused(&twice, 2, &["named twice"]);
