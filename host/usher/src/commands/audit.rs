@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use usher_lifecycle::name::TargetName;
 use usher_store::{
-    Audit as _, AuditPage, AuditQuery, AuditRow, Checkpoint, Checkpoints as _, Evidence, Identities as _, PublicKey,
-    Verified,
+    Audit as _, AuditPage, AuditQuery, AuditRow, Checkpoint, Checkpoints as _, Evidence, Identities as _,
+    PublicKey, Verified,
 };
 
 use crate::cli::Global;
@@ -114,7 +114,9 @@ impl AuditCommand {
                 };
                 let app = App::open(global).await?;
                 let verified = app.store.audit_verify_against(&evidence).await?;
-                output.answer(&verified, |verified: &Verified, ink| render::audit::verified(verified, ink))?;
+                output.answer(&verified, |verified: &Verified, ink| {
+                    render::audit::verified(verified, ink)
+                })?;
             }
             Self::Tail { rows } => {
                 let app = App::open(global).await?;
@@ -155,7 +157,9 @@ impl Search {
         let mut found = AuditPage::default();
         loop {
             let page = app.store.audit_search(&wanted).await?;
-            wanted.limit -= u32::try_from(page.rows.len()).unwrap_or(wanted.limit).min(wanted.limit);
+            wanted.limit -= u32::try_from(page.rows.len())
+                .unwrap_or(wanted.limit)
+                .min(wanted.limit);
             wanted.before = page.next;
             found.rows.extend(page.rows);
             found.next = page.next;
@@ -169,7 +173,9 @@ impl Search {
 /// Reads exported checkpoints, one a line.
 fn exported(path: &Path) -> Result<Vec<Checkpoint>, Failure> {
     let text = files::read_text(path, EVIDENCE_BYTES_MAX)?;
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let lines = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(number, line)| {
             Checkpoint::parse(line).map_err(|reason| {
@@ -204,12 +210,17 @@ async fn checkpoint(app: &App, out: Option<&Path>, output: &Output) -> Result<()
         None => app.store.newest_checkpoint().await?,
     };
     let Some(checkpoint) = checkpoint else {
-        return Err(Failure::new(Exit::BadInput, "nothing was recorded yet, so there is nothing to sign"));
+        return Err(Failure::new(
+            Exit::BadInput,
+            "nothing was recorded yet, so there is nothing to sign",
+        ));
     };
     match out {
         Some(path) => {
             files::append_line(path, &checkpoint.to_line())?;
-            output.answer(checkpoint.content(), |content, _| render::audit::checkpoint(content, path))
+            output.answer(checkpoint.content(), |content, _| {
+                render::audit::checkpoint(content, path)
+            })
         }
         None => output.answer(&checkpoint, |checkpoint, _| format!("{}\n", checkpoint.to_line())),
     }

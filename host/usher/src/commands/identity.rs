@@ -70,8 +70,11 @@ impl Erase {
         let key = safe(&self.key);
         let stdin = std::io::stdin();
         if !stdin.is_terminal() {
-            return Err(Failure::new(Exit::Usage, format!("nothing was erased: there is no way back from erasing {key}"))
-                .advice("add --yes if that is what you want"));
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("nothing was erased: there is no way back from erasing {key}"),
+            )
+            .advice("add --yes if that is what you want"));
         }
         output.note(&format!(
             "There is no way back. To erase everything about {key}, type that key once more:"
@@ -84,6 +87,9 @@ impl Erase {
         if typed.trim_end_matches(['\r', '\n']) == self.key {
             return Ok(());
         }
-        Err(Failure::new(Exit::BadInput, "nothing was erased: that is not the key"))
+        Err(Failure::new(
+            Exit::BadInput,
+            "nothing was erased: that is not the key",
+        ))
     }
 }

@@ -9,6 +9,7 @@ use crate::failure::Outcome;
 use crate::output::Output;
 use crate::render::escape::safe;
 use crate::wiring::app::App;
+use crate::wiring::keys::KeySource;
 use crate::wiring::place::Place;
 
 /// Make a data folder: private to you, with an empty database and nothing else. With --database make the tables there instead.
@@ -28,6 +29,8 @@ struct Made {
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<String>,
     rehearsal: bool,
+    /// Where the key is.
+    key: String,
 }
 
 impl Init {
@@ -41,6 +44,7 @@ impl Init {
                 Place::Database { .. } => Some(place.name()),
             },
             rehearsal: self.rehearsal,
+            key: KeySource::of(global, &place)?.name(),
         };
         output.answer(&made, |made, _| {
             let (what, name) = match (&made.database, made.rehearsal) {
@@ -50,14 +54,16 @@ impl Init {
                 (None, false) => ("the data folder", &made.data),
             };
             format!(
-                "Made {what} {}\n\n\
+                "Made {what} {}\n\
+                 What is secret there opens only with its key, from {}. Backups do not hold the key: keep a copy elsewhere.\n\n\
                  Next:\n  \
                  usher connector add FILE.wasm           add the connectors of your systems\n  \
                  usher targets activate targets.toml     say which systems there are\n  \
                  usher policy activate policy.toml       say who gets what\n  \
                  usher import people.csv --source NAME   tell it who works here\n  \
                  usher plan                              look at what it would do\n",
-                safe(name)
+                safe(name),
+                safe(&made.key)
             )
         })?;
         Ok(Exit::Ok)

@@ -62,14 +62,18 @@ impl SecretCommand {
                 };
                 let app = App::open(global).await?;
                 let set = app.store.set_secret(name, &value, &app.context()).await?;
-                output.answer(&set, |set, _| format!("Set {}, version {}\n", set.name, set.version))?;
+                output.answer(&set, |set, _| {
+                    format!("Set {}, version {}\n", set.name, set.version)
+                })?;
             }
             Self::List => {
                 let app = App::open(global).await?;
                 let listed = Listed {
                     secrets: app.store.secrets().await?,
                 };
-                output.answer(&listed, |listed, ink| render::secrets::secrets(&listed.secrets, ink))?;
+                output.answer(&listed, |listed, ink| {
+                    render::secrets::secrets(&listed.secrets, ink)
+                })?;
             }
             Self::Remove { name } => {
                 let app = App::open(global).await?;
@@ -96,7 +100,9 @@ fn piped() -> Result<Zeroizing<String>, Failure> {
         .read_to_string(&mut text)
         .map_err(|error| refused(format!("the secret cannot be read from stdin: {error}")))?;
     if text.len() > SECRET_BYTES_MAX {
-        return Err(refused(format!("what is piped in has more than {SECRET_BYTES_MAX} bytes; is it the right thing?")));
+        return Err(refused(format!(
+            "what is piped in has more than {SECRET_BYTES_MAX} bytes; is it the right thing?"
+        )));
     }
     if text.ends_with('\n') {
         text.pop();

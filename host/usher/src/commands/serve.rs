@@ -1,5 +1,6 @@
 //! `usher serve`
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::logging::LogFormat;
 use crate::wiring::app::App;
 use crate::wiring::interrupt;
 use crate::wiring::place::Place;
+use crate::wiring::sealing::Sealing;
 use crate::wiring::serving::Serving;
 use crate::wiring::supervisor::Supervisor;
 use crate::wiring::watch::Watch;
@@ -40,6 +42,10 @@ pub(crate) struct Serve {
         default_value = "127.0.0.1:8088"
     )]
     listen: ListenAddress,
+    /// Append signed checkpoints of the audit to this file, one a minute while something happens. Ship it off this machine as it grows:
+    /// `usher audit verify --against FILE` then finds what was changed or cut off, whoever did it.
+    #[arg(long, env = "USHER_CHECKPOINTS", value_name = "FILE")]
+    checkpoints: Option<PathBuf>,
     /// How log lines on stderr are written.
     #[arg(long, env = "USHER_LOG", value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log: LogFormat,
@@ -63,6 +69,7 @@ impl Serve {
             }
         })
         .map_err(|error| Failure::unexpected(&error))?;
+        let sealing = Sealing::start(app.store.clone(), app.clock(), self.checkpoints.clone())?;
         let board = Arc::new(Board::default());
         let site = Arc::new(site(&app, Arc::clone(&board), stop.clone()));
         let answering = Answering::start(server, &site, &supervisor);
@@ -74,6 +81,7 @@ impl Serve {
             .serve(ServeRequest::new(stop, app.actor()), Arc::new(Watch::new(board)))
             .await;
         answering.end().await;
+        sealing.end().await;
         served?;
         tracing::info!("stopped; everything is recorded");
         Ok(Exit::Ok)

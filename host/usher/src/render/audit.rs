@@ -71,11 +71,11 @@ mod tests {
             exported: 0,
             sealed_at: None,
         };
-        insta::assert_snapshot!(verified(&whole, &Ink::plain()), @"");
+        insta::assert_snapshot!(verified(&whole, &Ink::plain()));
         whole.checkpoints = 3;
         whole.sealed_at = Some("2026-03-02T08:00:00Z".parse().unwrap());
-        insta::assert_snapshot!(verified(&whole, &Ink::plain()), @"");
+        insta::assert_snapshot!(verified(&whole, &Ink::plain()));
         (whole.exported, whole.emptied) = (3, 2);
-        insta::assert_snapshot!(verified(&whole, &Ink::plain()), @"");
+        insta::assert_snapshot!(verified(&whole, &Ink::plain()));
     }
 }

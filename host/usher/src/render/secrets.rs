@@ -10,7 +10,11 @@ pub(crate) fn secrets(secrets: &[SecretInfo], ink: &Ink) -> String {
     if secrets.is_empty() {
         return "The store holds no secret; set one with `usher secret set NAME`\n".to_owned();
     }
-    let mut table = Table::new(&[("name", Align::Left), ("version", Align::Right), ("set", Align::Left)]);
+    let mut table = Table::new(&[
+        ("name", Align::Left),
+        ("version", Align::Right),
+        ("set", Align::Left),
+    ]);
     for secret in secrets {
         table.row([
             secret.name.to_string().into(),
@@ -29,10 +33,14 @@ pub(crate) fn keys(status: &KeyStatus, source: &str, ink: &Ink) -> String {
         ink.time(status.data_key_since)
     );
     if status.data_keys > 1 {
-        text.push_str("             a change of it was cut short: finish it with `usher key rotate --data-key`\n");
+        text.push_str(
+            "             a change of it was cut short: finish it with `usher key rotate --data-key`\n",
+        );
     }
     match status.signing_key {
-        Some(key) => text.push_str(&format!("Signing key  {key} (public; checkpoints of the audit)\n")),
+        Some(key) => text.push_str(&format!(
+            "Signing key  {key} (public; checkpoints of the audit)\n"
+        )),
         None => text.push_str("Signing key  none yet; the first checkpoint makes it\n"),
     }
     text.push_str("\nBackups do not hold the key: keep a copy of it where you do not keep them.\n");
@@ -52,8 +60,8 @@ mod tests {
             version: 3,
             updated_at: "2026-03-02T08:00:00Z".parse().unwrap(),
         }];
-        insta::assert_snapshot!(secrets(&list, &Ink::plain()), @"");
-        insta::assert_snapshot!(secrets(&[], &Ink::plain()), @"");
+        insta::assert_snapshot!(secrets(&list, &Ink::plain()));
+        insta::assert_snapshot!(secrets(&[], &Ink::plain()));
     }
 
     #[test]
@@ -64,6 +72,6 @@ mod tests {
             data_key_since: "2026-03-02T08:00:00Z".parse().unwrap(),
             signing_key: Some("ab".repeat(32).parse().unwrap()),
         };
-        insta::assert_snapshot!(keys(&status, "the file usher-data/usher.key", &Ink::plain()), @"");
+        insta::assert_snapshot!(keys(&status, "the file usher-data/usher.key", &Ink::plain()));
     }
 }

@@ -101,7 +101,11 @@ pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
 /// Adds a line to a file that only its owner can read, and waits until it is on the disk.
 pub(crate) fn append_line(path: &Path, line: &str) -> Result<(), Failure> {
     let append = || -> io::Result<()> {
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(format!("{line}\n").as_bytes())?;
         file.sync_all()
     };
@@ -120,7 +124,11 @@ impl Lines {
         let out: Box<dyn io::Write> = match path {
             None => Box::new(io::stdout().lock()),
             Some(path) => {
-                let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(path);
                 Box::new(file.map_err(|error| Failure::file("make", path, &error))?)
             }
         };
@@ -132,7 +140,10 @@ impl Lines {
 
     /// Writes a line. `false`: who reads has seen enough.
     pub(crate) fn write(&mut self, line: &str) -> Result<bool, Failure> {
-        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
+        let written = self
+            .out
+            .write_all(line.as_bytes())
+            .and_then(|()| self.out.write_all(b"\n"));
         self.told(written)
     }
 

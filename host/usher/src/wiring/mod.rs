@@ -15,6 +15,7 @@ pub(crate) mod place;
 pub(crate) mod probes;
 pub(crate) mod progress;
 pub(crate) mod randomness;
+pub(crate) mod sealing;
 pub(crate) mod secrets;
 pub(crate) mod serving;
 pub(crate) mod supervisor;
