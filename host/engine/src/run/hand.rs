@@ -145,7 +145,7 @@ impl<'a> Hand<'a> {
                 Some(ApplyMode::Observe | ApplyMode::Auto) | None => 0,
             };
             let share = share(target.concurrency, name, &membership).max(least);
-            let excess = target.set_share(share);
+            let excess = target.set_share(share, membership.writers.len() == 1);
             let back = excess.into_iter().map(|operation| {
                 Finished::put_back(operation, now, "put back: other hosts take their share")
             });

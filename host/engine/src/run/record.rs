@@ -40,6 +40,9 @@ impl Hand<'_> {
             actor: context.actor.clone(),
             at: self.ports.clock.now(),
         };
+        if self.is_taken_over() {
+            self.forget();
+        }
         let done = self.try_step(&context).await;
         if let Err(error) = &done {
             match error {
@@ -67,6 +70,17 @@ impl Hand<'_> {
         }
         self.commit(claim, context).await?;
         Ok(true)
+    }
+
+    /// Others have found this writer's lease over and closed it: its heartbeat is not taken any more. Where nothing of it is left to be
+    /// recorded, no commit would ever tell.
+    fn is_taken_over(&self) -> bool {
+        let store = &self.ports.store;
+        if store.lease_holds() {
+            return false;
+        }
+        let membership = store.membership();
+        !membership.writers.contains(&membership.own)
     }
 
     fn nothing_to_record(&self) -> bool {

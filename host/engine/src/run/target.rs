@@ -15,6 +15,10 @@ use super::worker::{Link, later};
 /// commits are few (fewer ahead was markedly slower when measured), few enough that a crash leaves little to read back.
 const CLAIMED_AHEAD: u32 = 248;
 
+/// Operations claimed ahead for each worker where other hosts are at work too: what one has claimed the others cannot do, so it is only
+/// as much as keeps workers busy during a commit.
+const CLAIMED_AHEAD_BESIDE_OTHERS: u32 = 16;
+
 /// Calls in a row that find a target unreachable before it rests: fewer could be the bad luck of a few calls, more would try a dead
 /// target once for each operation in its queue.
 const UNREACHABLE_MAX: u32 = 8;
@@ -57,6 +61,8 @@ pub(super) struct TargetRun {
     pub(super) concurrency: u32,
     /// As many of them are this replica's.
     share: u32,
+    /// No other replica is there.
+    alone: bool,
     /// Calls at once that the target bears now: halved when it asks for a rest, one more with each success.
     bears: u32,
     /// Rests in a row without a success in between.
@@ -83,6 +89,7 @@ impl TargetRun {
         Self {
             concurrency: concurrency.max(1),
             share: concurrency.max(1),
+            alone: true,
             bears: concurrency.max(1),
             rests_in_a_row: 0,
             unreachable_in_a_row: 0,
@@ -120,10 +127,15 @@ impl TargetRun {
         let ahead = match self.creation {
             // A creation that was claimed when the process died goes to a person there: claim only what starts at once.
             Creation::None => 0,
-            // A slow target gives back at each rest what was claimed ahead: the slower, the less. Replicas share what is ready, too.
+            // A slow target gives back at each rest what was claimed ahead: the slower, the less.
             Creation::Marker | Creation::ClientId(_) | Creation::UniqueKey(_) => {
-                u32::try_from(u64::from(CLAIMED_AHEAD) * u64::from(allowed) / u64::from(self.concurrency))
-                    .unwrap_or(CLAIMED_AHEAD)
+                let ahead = u64::from(CLAIMED_AHEAD) * u64::from(allowed) / u64::from(self.concurrency);
+                let ahead = u32::try_from(ahead).unwrap_or(CLAIMED_AHEAD);
+                if self.alone {
+                    ahead
+                } else {
+                    ahead.min(allowed.saturating_mul(CLAIMED_AHEAD_BESIDE_OTHERS))
+                }
             }
         };
         allowed.saturating_add(ahead)
@@ -171,14 +183,14 @@ impl TargetRun {
     }
 
     /// This replica's share has changed. Returns what is in hand and too much now.
-    pub(super) fn set_share(&mut self, share: u32) -> Vec<ClaimedOperation> {
-        if share == self.share {
+    pub(super) fn set_share(&mut self, share: u32, alone: bool) -> Vec<ClaimedOperation> {
+        if (share, alone) == (self.share, self.alone) {
             return Vec::new();
         }
         if share > self.share {
             self.dry = false;
         }
-        self.share = share;
+        (self.share, self.alone) = (share, alone);
         let excess = self.in_hand().saturating_sub(self.capacity());
         let kept = self
             .waiting
@@ -333,12 +345,12 @@ mod tests {
     fn a_smaller_share_means_fewer_calls_and_less_in_hand() {
         let mut target = TargetRun::new(8, Creation::Marker);
         assert_eq!((target.allowed(), target.room()), (8, 256));
-        assert!(target.set_share(2).is_empty());
-        assert_eq!((target.allowed(), target.room()), (2, 64));
+        assert!(target.set_share(2, false).is_empty());
+        assert_eq!((target.allowed(), target.room()), (2, 34));
         target.dry = true;
-        target.set_share(0);
+        target.set_share(0, false);
         assert_eq!((target.allowed(), target.room(), target.dry), (0, 0, true));
-        target.set_share(1);
+        target.set_share(1, false);
         assert!(!target.dry, "what others had is asked for again");
     }
 }

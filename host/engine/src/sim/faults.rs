@@ -18,6 +18,8 @@ pub enum Fault {
     LostCall,
     /// The call succeeds after so many milliseconds.
     Slow(u32),
+    /// The call takes effect at once; its answer comes after so many milliseconds.
+    SlowAnswer(u32),
 }
 
 /// Which calls go wrong: those asked for first, then at random.

@@ -52,6 +52,10 @@ struct Rate {
     second: i64,
     answered: u32,
     calls: u64,
+    at_once: u32,
+    most_at_once: u32,
+    /// Each write answers after so many milliseconds.
+    delay_ms: Option<u32>,
 }
 
 /// A simulated target. Accounts are unique by `username`.
@@ -74,6 +78,15 @@ const ALL: Capabilities = Capabilities {
     delete: true,
     entitlements: true,
 };
+
+/// A call that is under way.
+struct UnderWay<'a>(&'a SimTarget);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.rate).at_once -= 1;
+    }
+}
 
 impl SimTarget {
     /// A target that can do everything and recognises creations like this.
@@ -112,6 +125,23 @@ impl SimTarget {
     /// How often it was called, refused calls included.
     pub fn calls(&self) -> u64 {
         lock(&self.rate).calls
+    }
+
+    /// From now on each write answers after so many milliseconds.
+    pub fn delay_answers(&self, ms: u32) {
+        lock(&self.rate).delay_ms = Some(ms);
+    }
+
+    /// The most calls that were under way at once.
+    pub fn most_at_once(&self) -> u32 {
+        lock(&self.rate).most_at_once
+    }
+
+    fn under_way(&self) -> UnderWay<'_> {
+        let mut rate = lock(&self.rate);
+        rate.at_once += 1;
+        rate.most_at_once = rate.most_at_once.max(rate.at_once);
+        UnderWay(self)
     }
 
     fn called(&self) -> Result<(), CallError> {
@@ -174,12 +204,17 @@ impl SimTarget {
     }
 
     /// Does a write with whatever goes wrong with it.
-    async fn write<T>(&self, deed: impl FnOnce() -> Result<T, CallError> + Send) -> Result<T, CallError> {
+    async fn write<T: Send>(
+        &self,
+        deed: impl FnOnce() -> Result<T, CallError> + Send,
+    ) -> Result<T, CallError> {
+        let _under_way = self.under_way();
         let busy = self.clock.busy();
         // Others get their turn, as they would while a request is on its way.
         tokio::task::yield_now().await;
         self.called()?;
-        match self.faults.of_write() {
+        let delay_ms = lock(&self.rate).delay_ms;
+        match self.faults.of_write().or(delay_ms.map(Fault::SlowAnswer)) {
             None => deed(),
             Some(Fault::Error(error)) => Err(error),
             Some(Fault::LostCall) => Err(unknown("the call was lost")),
@@ -189,20 +224,27 @@ impl SimTarget {
                 Err(unknown("the answer was lost"))
             }
             Some(Fault::Slow(ms)) => {
-                let until = self
-                    .clock
-                    .now()
-                    .checked_add(SignedDuration::from_millis(i64::from(ms)));
                 drop(busy);
-                self.clock
-                    .sleep_until(until.unwrap_or_else(|_| self.clock.now()))
-                    .await;
+                self.sleep(ms).await;
                 deed()
+            }
+            Some(Fault::SlowAnswer(ms)) => {
+                drop(busy);
+                let answer = deed();
+                self.sleep(ms).await;
+                answer
             }
         }
     }
 
+    async fn sleep(&self, ms: u32) {
+        let now = self.clock.now();
+        let until = now.saturating_add(SignedDuration::from_millis(i64::from(ms)));
+        self.clock.sleep_until(until.unwrap_or(now)).await;
+    }
+
     async fn read<T>(&self, deed: impl FnOnce() -> T + Send) -> Result<T, CallError> {
+        let _under_way = self.under_way();
         let _busy = self.clock.busy();
         tokio::task::yield_now().await;
         self.called()?;
