@@ -56,7 +56,7 @@ impl Serve {
     pub(crate) async fn run(&self, global: &Global) -> Outcome {
         let supervisor = Supervisor::from_env();
         let app = App::open(global).await?;
-        let server = Server::bind(self.listen.clone()).await.map_err(cannot_listen)?;
+        let server = Server::bind(self.listen.clone()).await.map_err(|error| cannot_listen(&error))?;
         let address = server.address();
         let _mark = Serving::mark(&Place::of(global)?, &address)?;
         let stop = interrupt::listen_with({
@@ -96,7 +96,7 @@ fn site(app: &App, board: Arc<Board>, stop: Stop) -> Site {
     Site::new(app.store.clone(), app.clock(), board, stop, about)
 }
 
-fn cannot_listen(error: BindError) -> Failure {
+fn cannot_listen(error: &BindError) -> Failure {
     let advice = if error.is_in_use() {
         "another server answers there already; name another address with --listen (or USHER_LISTEN)"
     } else {
