@@ -52,6 +52,33 @@ async fn who_serves_keeps_outcomes_until_the_store_is_back() {
 }
 
 #[tokio::test]
+async fn a_claim_whose_answer_is_lost_is_found_again() {
+    let world = World::new(3).await;
+    let engine = world.engine().await;
+    serve_with(&world, &engine, 5_000, async |script| {
+        script
+            .at_once("both sleep", async || world.clock.sleepers() == 2)
+            .await;
+        world.probes.fail_store(Point::AfterClaim, 1);
+        import(&engine, TEN).await;
+        script
+            .in_time(2, "all is done", async || script.all_is_done().await)
+            .await;
+    })
+    .await;
+    let claims = engine.ports.store.audit_tail(10_000).await.unwrap();
+    assert!(
+        claims
+            .iter()
+            .filter(|row| row.event == "operations.claimed")
+            .count()
+            >= 2
+    );
+    drop(engine);
+    assert_whole(&world).await;
+}
+
+#[tokio::test]
 async fn an_apply_waits_a_little_for_the_store_and_then_gives_up() {
     let world = World::new(2).await;
     let engine = world.engine().await;
