@@ -47,10 +47,10 @@ pub(crate) fn restored(restored: &Restored, folder: &Path, ink: &Ink) -> String 
 /// What must be read again.
 pub(crate) fn marked(marked: &Marked) -> String {
     format!(
-        "  {} read before anything is written\n  {} looked for before they are tried\n  {} planned anew\n",
-        count(marked.accounts, "account is", "accounts are"),
-        count(marked.creations, "creation is", "creations are"),
-        count(marked.superseded, "operation is", "operations are"),
+        "  {} to be read before anything is written\n  {} to be looked for before anything is created\n  {} to be planned anew\n",
+        count(marked.accounts, "account", "accounts"),
+        count(marked.creations, "creation", "creations"),
+        count(marked.superseded, "operation", "operations"),
     )
 }
 
