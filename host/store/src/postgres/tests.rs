@@ -7,7 +7,7 @@ use usher_lifecycle::cause::Actor;
 
 use super::{LEASE, Options, connect_options, create, pool};
 use crate::sql::{
-    absorb, attempts, claim, identities, operations, outcome_batch, outcomes, plan_queue, planning,
+    absorb, attempts, claim, identities, operations, outcome_batch, outcomes, plan_queue, planning, recovery,
 };
 use crate::{Context, OperatorKey, Randomness};
 
@@ -90,8 +90,8 @@ async fn hot_queries_use_their_indexes() {
         ),
         (operations::NEXT_DUE, "", "operation_ready"),
         (operations::PROMOTE, numbers, "operation_open operation_pkey"),
-        (operations::LOST, "", "operation_claimed"),
-        (operations::LOST_OWNERS, "", "operation_claimed"),
+        (recovery::LOST, "", "operation_claimed"),
+        (recovery::LOST_OWNERS, "", "operation_claimed"),
         (
             planning::DUE,
             "5, 1, 100",

@@ -29,6 +29,7 @@ pub(crate) mod outcome_batch;
 pub(crate) mod outcomes;
 pub(crate) mod plan_queue;
 pub(crate) mod planning;
+pub(crate) mod recovery;
 pub(crate) mod replicas;
 pub(crate) mod restored;
 mod secrets;
