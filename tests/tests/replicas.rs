@@ -32,7 +32,7 @@ const DELAY_MS: &str = "60";
 /// How long all may take after the last disturbance.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Disturbances after each file: at least so many, more while there is work, and then an end, so that the test has one.
-const DISTURBANCES: std::ops::Range<u32> = 3..9;
+const DISTURBANCES: std::ops::Range<u32> = 3..7;
 /// Between looks at what is left.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 

@@ -68,10 +68,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ),
     ("hyper", &["usher-connectors"]),
     ("cel", &["usher-lifecycle"]),
-    (
-        "axum",
-        &["usher-server", "usher-scim-server", "usher-tests"],
-    ),
+    ("axum", &["usher-server", "usher-scim-server", "usher-tests"]),
     ("prometheus-client", &["usher-server"]),
     ("ring", &["usher-store"]),
     ("clap", &["usher", "usher-scim-server", "usher-bench"]),
