@@ -1,19 +1,20 @@
 //! Verifying the audit: every chain, every checkpoint, and what was exported.
 
-use std::collections::{HashMap, HashSet};
+mod erasures;
+mod sealed;
 
-use serde::Deserialize;
+use std::collections::HashMap;
 
+use self::erasures::Erasures;
+use self::sealed::{Sealed, SealedHead, corrupt};
 use super::SqlStore;
-use super::audit_rows::{ERASED, Hashed, row_hash};
+use super::audit_rows::{Hashed, row_hash};
 use super::cells::{Cells, failed, hex};
 use super::db::{Row, Tx, query};
-use crate::{Checkpoint, Evidence, StoreError, Verified};
+use crate::{Evidence, StoreError, Verified};
 
 /// Rows verified at a time: a few megabytes of memory, whatever the length of the audit.
 const VERIFY_PAGE: i64 = 5_000;
-/// Checkpoints verified at a time.
-const CHECKPOINT_PAGE: u32 = 500;
 
 const DOING: &str = "verifying the audit";
 
@@ -60,118 +61,6 @@ pub(super) async fn verify(store: &SqlStore, evidence: &Evidence) -> Result<Veri
     Ok(verified)
 }
 
-/// What the checkpoints say of the chains.
-struct Sealed {
-    heads: HashMap<(i64, i64), SealedHead>,
-    checkpoints: u64,
-    at: Option<jiff::Timestamp>,
-}
-
-/// A head that was signed, and by which checkpoint.
-struct SealedHead {
-    hash: String,
-    checkpoint: i64,
-    seen: bool,
-}
-
-impl Sealed {
-    /// Reads the checkpoints one after the other: numbers without a gap, each naming the one before, all of them as they were exported.
-    async fn read(tx: &mut Tx<'_>, evidence: &Evidence) -> Result<Self, StoreError> {
-        let mut exported: HashMap<i64, &Checkpoint> = HashMap::new();
-        for checkpoint in &evidence.checkpoints {
-            let number = checkpoint.content().checkpoint;
-            by_the_right_key(checkpoint, evidence)?;
-            if exported
-                .insert(number, checkpoint)
-                .is_some_and(|other| other != checkpoint)
-            {
-                return Err(corrupt(
-                    number,
-                    "two different ones with this number were exported",
-                ));
-            }
-        }
-        let mut sealed = Self {
-            heads: HashMap::new(),
-            checkpoints: 0,
-            at: None,
-        };
-        let (mut last, mut digest) = (0, String::new());
-        loop {
-            let page = super::checkpoints::page(tx, last, CHECKPOINT_PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            for checkpoint in page {
-                let content = checkpoint.content();
-                let number = content.checkpoint;
-                if number != last + 1 || content.previous != digest {
-                    return Err(corrupt(
-                        number,
-                        "the one before it is missing, or is not the one it names",
-                    ));
-                }
-                by_the_right_key(&checkpoint, evidence)?;
-                if exported
-                    .remove(&number)
-                    .is_some_and(|exported| *exported != checkpoint)
-                {
-                    return Err(corrupt(number, "it is not the one that was exported"));
-                }
-                sealed.keep(&checkpoint)?;
-                (last, digest) = (number, checkpoint.digest());
-            }
-        }
-        match exported.keys().min() {
-            Some(number) => Err(corrupt(
-                *number,
-                "it was exported, but is not in the store: the end is cut off",
-            )),
-            None => Ok(sealed),
-        }
-    }
-
-    fn keep(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let content = checkpoint.content();
-        self.checkpoints += 1;
-        self.at = Some(content.at);
-        for (writer, n, hash) in &content.heads {
-            let head = SealedHead {
-                hash: hash.clone(),
-                checkpoint: content.checkpoint,
-                seen: false,
-            };
-            if self.heads.insert((*writer, *n), head).is_some() {
-                return Err(corrupt(
-                    content.checkpoint,
-                    "it seals a head that was sealed before",
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn by_the_right_key(checkpoint: &Checkpoint, evidence: &Evidence) -> Result<(), StoreError> {
-    let content = checkpoint.content();
-    match evidence.public_key {
-        Some(key) if key.to_string() != content.key => Err(corrupt(
-            content.checkpoint,
-            "it is signed by another key than the one that was given",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn corrupt(checkpoint: i64, reason: &str) -> StoreError {
-    StoreError::Corrupt {
-        table: "checkpoint",
-        column: "body",
-        row: checkpoint,
-        reason: reason.to_owned(),
-    }
-}
-
 /// What is on record of a writer, against which its chain is checked.
 struct Claimed {
     genesis: [u8; 32],
@@ -212,25 +101,6 @@ struct Chains {
     erasures: Erasures,
     seq: i64,
     rows: u64,
-}
-
-/// What was erased, against what is said to be erased.
-#[derive(Default)]
-struct Erasures {
-    /// Rows of before there were keys that are empty now.
-    emptied: HashSet<(i64, i64)>,
-    /// Identities without a key.
-    destroyed: HashMap<i64, i64>,
-    /// Rows that an erasure says it emptied.
-    said_emptied: HashSet<(i64, i64)>,
-    /// Identities that an erasure is about.
-    said_erased: HashSet<i64>,
-}
-
-/// What the audit row of an erasure says.
-#[derive(Deserialize)]
-struct Erasure {
-    emptied: Vec<(i64, i64)>,
 }
 
 impl Chains {
@@ -355,50 +225,5 @@ impl Chains {
             return Err(corrupt(head.checkpoint, &reason));
         }
         Ok((self.rows, self.erasures.finish()?))
-    }
-}
-
-impl Erasures {
-    fn note(&mut self, cells: &Cells<'_>, place: (i64, i64)) -> Result<(), StoreError> {
-        if cells.get::<Option<&[u8]>>("audit.sealed")? == Some(&[]) {
-            self.emptied.insert(place);
-        }
-        let Some(identity) = cells.get::<Option<i64>>("audit.identity")? else {
-            return Ok(());
-        };
-        if cells.get::<Option<i64>>("identity.audit_key")? == Some(0) {
-            self.destroyed.entry(identity).or_insert(cells.get("audit.seq")?);
-        }
-        if cells.get::<&str>("audit.event")? == ERASED {
-            let said: Erasure = cells.json("audit.payload")?;
-            self.said_emptied.extend(said.emptied);
-            self.said_erased.insert(identity);
-        }
-        Ok(())
-    }
-
-    /// Nothing is empty and no key is missing but by an erasure. Returns how many rows were emptied.
-    fn finish(self) -> Result<u64, StoreError> {
-        let unsaid = self
-            .destroyed
-            .iter()
-            .find(|(identity, _)| !self.said_erased.contains(identity));
-        if let Some((identity, _)) = unsaid {
-            return Err(StoreError::Corrupt {
-                table: "identity",
-                column: "audit_key",
-                row: *identity,
-                reason: "its key is destroyed, but it was never erased".to_owned(),
-            });
-        }
-        match self.emptied.difference(&self.said_emptied).next() {
-            Some((writer, n)) => Err(StoreError::Corrupt {
-                table: "audit",
-                column: "sealed",
-                row: *n,
-                reason: format!("row {n} of writer {writer} is empty, and no erasure says so"),
-            }),
-            None => Ok(self.emptied.len() as u64),
-        }
     }
 }
