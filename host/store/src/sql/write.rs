@@ -29,6 +29,7 @@ pub(crate) struct Writer {
 }
 
 /// How the writer reaches its database.
+#[expect(clippy::large_enum_variant, reason = "there is one for each opened store")]
 pub(crate) enum Connection {
     Sqlite(Writing),
     /// A pool of one, which connects again after a failure.

@@ -38,7 +38,7 @@ impl TargetSecrets {
         }
     }
 
-    async fn from_store(&self, name: &Name) -> Result<SecretString, String> {
+    async fn in_store(&self, name: &Name) -> Result<SecretString, String> {
         let kept = self.kept().get(name).cloned();
         if let Some((_, secret)) = kept.filter(|(at, _)| at.elapsed() < KEPT) {
             return Ok(secret);
@@ -60,7 +60,7 @@ impl TargetSecrets {
 impl Secrets for TargetSecrets {
     async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, String> {
         match reference {
-            SecretReference::Store(name) => self.from_store(name).await,
+            SecretReference::Store(name) => self.in_store(name).await,
             SecretReference::Env(name) => from_env(name),
             SecretReference::File(path) => {
                 let path = path.clone();
