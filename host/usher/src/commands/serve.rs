@@ -56,7 +56,9 @@ impl Serve {
     pub(crate) async fn run(&self, global: &Global) -> Outcome {
         let supervisor = Supervisor::from_env();
         let app = App::open(global).await?;
-        let server = Server::bind(self.listen.clone()).await.map_err(|error| cannot_listen(&error))?;
+        let server = Server::bind(self.listen.clone())
+            .await
+            .map_err(|error| cannot_listen(&error))?;
         let address = server.address();
         let _mark = Serving::mark(&Place::of(global)?, &address)?;
         let stop = interrupt::listen_with({
