@@ -19,7 +19,10 @@ const WARM: usize = 1;
 /// Runs the bench and gives its table.
 pub(crate) async fn run(database: Database) -> anyhow::Result<Table> {
     let mut table = Table::new(
-        &format!("claim: 64 claimed and 64 recorded in one commit, {}", database.title()),
+        &format!(
+            "claim: 64 claimed and 64 recorded in one commit, {}",
+            database.title()
+        ),
         &[
             "operations queued",
             "p50 ms",
@@ -44,10 +47,7 @@ pub(crate) async fn run(database: Database) -> anyhow::Result<Table> {
                 end = stretch();
             }
             let began = Instant::now();
-            let next = bed
-                .store
-                .record_and_claim(&[], &done, &claim, &context())
-                .await?;
+            let next = bed.store.record_and_claim(&[], &done, &claim, &context()).await?;
             samples.add(began);
             anyhow::ensure!(next.claimed.len() == BATCH as usize, "the queue is too short");
             done = next.claimed.into_iter().map(created).collect();
@@ -59,7 +59,10 @@ pub(crate) async fn run(database: Database) -> anyhow::Result<Table> {
             queued.to_string(),
             format!("{:.2}", p50_us / 1_000.0),
             format!("{:.2}", samples.percentile_us(1_000) / 1_000.0),
-            format!("{:.0}", cpu.as_secs_f64() * 1e6 / (BATCHES * BATCH as usize) as f64),
+            format!(
+                "{:.0}",
+                cpu.as_secs_f64() * 1e6 / (BATCHES * BATCH as usize) as f64
+            ),
             format!("{:.2}x", p50_us / base),
             format!("{:.0}", peak_memory_mib()),
         ]);

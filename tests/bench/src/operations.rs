@@ -63,10 +63,7 @@ async fn floor(database: Database, targets: &[&str]) -> anyhow::Result<Stretch> 
     let mut done: Vec<Outcome> = Vec::new();
     let mut recorded = 0;
     loop {
-        let next = bed
-            .store
-            .record_and_claim(&[], &done, &claim, &context())
-            .await?;
+        let next = bed.store.record_and_claim(&[], &done, &claim, &context()).await?;
         anyhow::ensure!(next.fenced.is_empty(), "an outcome was fenced off");
         recorded += done.len();
         if next.claimed.is_empty() {
