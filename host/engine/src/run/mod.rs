@@ -4,6 +4,7 @@ mod apply;
 mod attempt;
 mod events;
 mod hand;
+mod mend;
 mod once;
 mod record;
 mod report;

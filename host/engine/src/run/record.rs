@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use usher_lifecycle::name::TargetName;
 use usher_store::{
@@ -16,7 +15,6 @@ use usher_store::{
 
 use super::attempt::Finished;
 use super::hand::{Hand, State};
-use super::target::Loading;
 use crate::observer::{Ending, Outcomes, Seen};
 use crate::ports::Point;
 
@@ -72,68 +70,12 @@ impl Hand<'_> {
         Ok(true)
     }
 
-    /// Others have found this writer's lease over and closed it: its heartbeat is not taken any more. Where nothing of it is left to be
-    /// recorded, no commit would ever tell.
-    fn is_taken_over(&self) -> bool {
-        let store = &self.ports.store;
-        if store.lease_holds() {
-            return false;
-        }
-        let membership = store.membership();
-        !membership.writers.contains(&membership.own)
-    }
-
-    fn nothing_to_record(&self) -> bool {
+    pub(super) fn nothing_to_record(&self) -> bool {
         self.finished.is_empty() && self.absent.is_empty() && self.rests.is_empty()
     }
 
-    /// After a failure: everything finished goes on record before anything begins.
-    async fn mend(&mut self, strays: bool, context: &Context) -> Result<bool, StoreError> {
-        if !self.nothing_to_record() {
-            self.commit(Claim::default(), context).await?;
-            return Ok(true);
-        }
-        if self.ports.probes.store_fails(Point::BeforeClaim) {
-            return Err(simulated_failure());
-        }
-        if strays {
-            self.ports.store.release_strays(&self.held()).await?;
-        }
-        self.state = State::Well;
-        self.look_again();
-        self.start_all();
-        Ok(true)
-    }
-
-    /// The store has failed.
-    fn cut(&mut self) {
-        let strays = match self.state {
-            State::Cut { strays } => strays,
-            State::Well => true,
-            State::Fenced => return,
-        };
-        self.state = State::Cut { strays };
-    }
-
-    /// Others have taken over what was in hand, or will: nothing of it counts, and calls under way are cut short, because somebody else
-    /// may be at work on the same accounts.
-    pub(crate) fn forget(&mut self) {
-        self.state = State::Fenced;
-        self.tasks = JoinSet::new();
-        self.under_way.clear();
-        self.finished.clear();
-        self.absent.clear();
-        for target in self.targets.values_mut() {
-            target.waiting.clear();
-            (target.busy, target.recording, target.dry) = (0, 0, false);
-            if matches!(target.loading, Loading::Asked) {
-                target.loading = Loading::NotAsked;
-            }
-        }
-    }
-
     /// Records what is finished and claims more, in one commit. Workers go on meanwhile.
-    async fn commit(&mut self, claim: Claim, context: &Context) -> Result<(), StoreError> {
+    pub(super) async fn commit(&mut self, claim: Claim, context: &Context) -> Result<(), StoreError> {
         let batch = Batch {
             finished: self
                 .finished
@@ -196,7 +138,8 @@ impl Hand<'_> {
                 Some(event) = self.tasks.join_next() => self.handle(event),
             }
         };
-        if probes.store_fails(Point::AfterClaim) {
+        let changes = !(recorded.claimed.is_empty() && outcomes.is_empty());
+        if changes && probes.store_fails(Point::AfterClaim) {
             return Err(simulated_failure());
         }
         if !outcomes.is_empty() {
@@ -344,7 +287,7 @@ impl Hand<'_> {
 }
 
 /// What a test that lets the store fail is answered.
-fn simulated_failure() -> StoreError {
+pub(super) fn simulated_failure() -> StoreError {
     StoreError::Unavailable {
         doing: "recording outcomes and claiming",
         message: "simulated".to_owned(),
