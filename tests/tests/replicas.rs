@@ -2,6 +2,10 @@
 //! twice, every operation has exactly one recorded end, and the audit verifies.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+#![allow(
+    clippy::print_stdout,
+    reason = "test runners show the seed, and the logs of a run that fails"
+)]
 
 mod expected;
 
