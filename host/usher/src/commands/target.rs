@@ -16,7 +16,7 @@ use crate::wiring::app::App;
 /// One connected system.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TargetCommand {
-    /// Try the connection: each step, and the permissions found. Changes nothing there.
+    /// Try the connection: each step, and the permissions found. Changes nothing there. A target that rested and now answers goes on at once.
     Check {
         /// The target, as the active document names it.
         name: TargetName,
@@ -48,6 +48,11 @@ impl TargetCommand {
         output.answer(&Checked { target: name, report }, |checked, ink| {
             render::check::check(checked.target, &checked.report, ink)
         })?;
+        if all_well && app.engine.end_rest(name, app.actor()).await? {
+            output.note(&format!(
+                "{name} was left alone for a while; that is over, its operations go on"
+            ));
+        }
         Ok(if all_well { Exit::Ok } else { Exit::Target })
     }
 }
