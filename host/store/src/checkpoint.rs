@@ -34,6 +34,9 @@ pub struct CheckpointBody {
     pub previous: String,
     /// The public key that signed it, in hexadecimal.
     pub key: String,
+    /// The last writer of before schema version 3, whose rows may have been emptied by an erasure; 0 when there is none. It never changes, so
+    /// nobody can later pass a newer writer off as one of them.
+    pub last_clear_writer: i64,
     /// The chains that grew since the checkpoint before: writer, number of its last row, hash of that row in hexadecimal.
     pub heads: Vec<(i64, i64, String)>,
 }

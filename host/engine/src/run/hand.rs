@@ -231,10 +231,10 @@ impl<'a> Hand<'a> {
         !self.tasks.is_empty()
     }
 
-    /// Cuts calls under way short: their outcome is read back by whoever comes next.
+    /// Cuts calls under way short: their outcome is read back by whoever comes next. They stay known as under way, so that they are never taken
+    /// for claims that have not begun.
     pub(crate) fn cut_short(&mut self) {
         self.tasks = JoinSet::new();
-        self.under_way.clear();
     }
 
     /// Why nothing begins, if the store is frozen.

@@ -90,7 +90,7 @@ impl Link {
             return Err(Ended::held(
                 false,
                 format!(
-                    "conflict: account {} already has what the new account would have; link it, or change what makes it unique",
+                    "conflict: account {} already has what the new account would have; take that one away, or change what makes the new one unique",
                     there.id
                 ),
             ));

@@ -138,7 +138,7 @@ async fn somebody_elses_account_is_never_adopted_and_a_person_can_let_it_run_aga
     let report = apply(&engine, 60_000).await;
     assert_eq!(world.app.accounts()["1"].attributes, foreign);
     assert_eq!(report.troubles.len(), 1);
-    insta::assert_snapshot!(report.troubles[0].message, @"conflict: account 1 already has what the new account would have; link it, or change what makes it unique");
+    insta::assert_snapshot!(report.troubles[0].message, @"conflict: account 1 already has what the new account would have; take that one away, or change what makes the new one unique");
     let status = engine.status().await.unwrap();
     assert_eq!(status.held.len(), 1);
     assert_eq!(status.targets[0].operations[&OperationState::Held], 1);

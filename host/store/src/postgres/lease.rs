@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::sql::cells::failed;
 use crate::{Membership, StoreError};
@@ -107,7 +107,7 @@ impl Lease {
         Membership {
             own: state.own,
             // A whole interval has passed since the first beat: every other live writer has beaten once and seen this one.
-            settled: state.beats > BEATS_PER_LEASE || state.writers == [state.own],
+            settled: state.beats > BEATS_PER_LEASE || (state.beats > 0 && state.writers == [state.own]),
             writers: state.writers,
         }
     }
@@ -159,8 +159,9 @@ async fn beat_on(pool: PgPool, shared: Arc<Shared>) {
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beats.tick().await;
-        // A beat that failed is not lost yet: the next may succeed within the lease. If none does, the lease does not hold.
-        let _ = shared.beat(&pool).await;
+        // A beat that failed is not lost yet: the next may succeed within the lease. If none does, the lease does not hold. A connection that
+        // swallows everything must not keep the next one waiting.
+        let _ = timeout(shared.duration / BEATS_PER_LEASE, shared.beat(&pool)).await;
     }
 }
 

@@ -23,6 +23,10 @@ const GROWN: &str = r#"
     FROM writer w LEFT JOIN sealed_head s ON s.writer = w.id
     WHERE w.head_n > coalesce(s.n, 0) ORDER BY w.id"#;
 
+/// Rows of such writers are not encrypted.
+pub(super) const LAST_CLEAR_WRITER: &str =
+    "SELECT CAST(coalesce(max(id), 0) AS BIGINT) FROM writer WHERE schema_version < 3";
+
 const KEEP_HEADS: &str = "
     INSERT INTO sealed_head (writer, n)
     SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT) FROM json_each($1) WHERE true
@@ -67,6 +71,11 @@ impl Checkpoints for SqlStore {
         }
         let heads = rows.iter().map(head).collect::<Result<Vec<_>, _>>()?;
         let previous = newest(&mut tx).await?;
+        let row = query(LAST_CLEAR_WRITER)
+            .fetch_one(&mut tx)
+            .await
+            .map_err(failed(DOING))?;
+        let last_clear_writer = row.at(0).map_err(failed(DOING))?;
         let (number, key) = signing_key(&mut tx, &self.keys, context).await?;
         let kept: Vec<(i64, i64)> = heads.iter().map(|(writer, n, _)| (*writer, *n)).collect();
         let body = CheckpointBody {
@@ -77,6 +86,7 @@ impl Checkpoints for SqlStore {
             at: context.at,
             previous: previous.map(|previous| previous.digest()).unwrap_or_default(),
             key: key.public().to_string(),
+            last_clear_writer,
             heads,
         };
         let text = json_of(DOING, &body)?;

@@ -38,7 +38,10 @@ impl Freezing for SqlStore {
             cause: NO_CAUSE,
             payload: json!({ "reason": reason }),
         });
-        write.commit(Raised::default()).await
+        write.commit(Raised::default()).await?;
+        // Whoever has work in hand learns of it at once.
+        self.place.wake();
+        Ok(())
     }
 
     async fn thaw(&self, reason: &str, context: &Context) -> Result<(), StoreError> {

@@ -265,8 +265,9 @@ impl SqlStore {
     ) -> Result<Recorded, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin("recording outcomes and claiming", context).await?;
-        let mut fenced = super::outcomes::record_absences(&mut write, absences, context.at).await?;
+        // Outcomes lock identities, absences operations: in this order nobody waits in a circle.
         let recorded = super::outcomes::record(&mut write, outcomes, context.at).await?;
+        let mut fenced = super::outcomes::record_absences(&mut write, absences, context.at).await?;
         fenced.extend(recorded.fenced);
         super::claim::rest(&mut write, &claim.rests).await?;
         let claimed = super::claim::claim(&mut write, claim, context.at).await?;

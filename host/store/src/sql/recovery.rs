@@ -33,9 +33,11 @@ pub(crate) const LOST_OWNERS: &str = "
         WHERE o.state < 4 AND o.state = 2 AND w.closed_us IS NOT NULL)
     ORDER BY i.id FOR NO KEY UPDATE";
 
+/// Only what is still claimed by a writer that is gone: another host may have been here first.
 const RECOVER: &str = "
     UPDATE operation SET state = 1, settle = 1, unknown_since_us = coalesce(unknown_since_us, claimed_us), due_us = CASE WHEN due_us < $2 THEN due_us ELSE $2 END
-    WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
+    WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND state = 2
+      AND EXISTS (SELECT 1 FROM writer w WHERE w.id = operation.writer AND w.closed_us IS NOT NULL)";
 
 impl SqlStore {
     /// Makes every operation ready again whose writer is gone. Returns how many.

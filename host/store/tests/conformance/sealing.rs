@@ -282,6 +282,7 @@ const PUT_RIGHT: &str = "
     DELETE FROM audit; INSERT INTO audit SELECT * FROM k_audit;
     UPDATE identity SET audit_key = (SELECT k.audit_key FROM k_identity k WHERE k.id = identity.id);
     UPDATE writer SET head_n = (SELECT k.head_n FROM k_writer k WHERE k.id = writer.id),
+        schema_version = (SELECT k.schema_version FROM k_writer k WHERE k.id = writer.id),
         head_hash = (SELECT k.head_hash FROM k_writer k WHERE k.id = writer.id) WHERE id IN (SELECT id FROM k_writer);
     DELETE FROM checkpoint; DELETE FROM signing_key; INSERT INTO signing_key SELECT * FROM k_signing_key;
     INSERT INTO checkpoint SELECT * FROM k_checkpoint;
@@ -295,7 +296,15 @@ async fn every_way_of_changing_the_past_is_found() {
     let forget_the_newest = format!("{CUT} DELETE FROM sealed_head; DELETE FROM checkpoint WHERE id = 2;");
     let forget_all =
         format!("{CUT} DELETE FROM sealed_head; DELETE FROM checkpoint; DELETE FROM signing_key;");
+    let places: Vec<[i64; 2]> = (1..60).map(|n| [2, n]).collect();
+    let pass_off_as_older = format!(
+        "UPDATE writer SET schema_version = 2 WHERE id = 2;
+         UPDATE audit SET cause = '', sealed = unhex(''), event = 'identity.erased', actor = '\"clock\"', identity = 1,
+             payload = '{{\"emptied\":{places:?}}}' WHERE writer = 2;"
+    );
     for (damage, even_without_evidence) in [
+        // Rows of before there were keys may be empty, where an erasure says so: nobody makes newer ones such rows.
+        (pass_off_as_older.as_str(), true),
         // An edit.
         ("UPDATE audit SET actor = '\"clock\"' WHERE seq = 2", true),
         ("UPDATE audit SET at_us = at_us + 1 WHERE seq = 3", true),

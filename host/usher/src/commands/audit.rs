@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::render;
 use crate::wiring::app::App;
-use crate::wiring::clock::parse_moment;
+use crate::wiring::clock::parse_bound;
 use crate::wiring::files::{self, Lines};
 
 /// Most rows shown at once: a few MiB.
@@ -50,8 +50,8 @@ pub(crate) enum AuditCommand {
     Search(Search),
     /// Write rows as JSON Lines, oldest first, each with the hash that chains it.
     Export {
-        /// Not before this time.
-        #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+        /// Not before this time; a date is its first moment in UTC.
+        #[arg(long, value_name = "TIME", value_parser = parse_bound)]
         since: Option<Timestamp>,
         /// Into this new file, readable by you alone, instead of stdout.
         #[arg(long, value_name = "FILE")]
@@ -80,11 +80,11 @@ pub(crate) struct Search {
     /// About accounts of this target.
     #[arg(long, value_name = "TARGET")]
     target: Option<TargetName>,
-    /// Not before this time.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    /// Not before this time; a date is its first moment in UTC.
+    #[arg(long, value_name = "TIME", value_parser = parse_bound)]
     since: Option<Timestamp>,
     /// Before this time.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_bound)]
     until: Option<Timestamp>,
     /// Whose causes or details contain this.
     #[arg(long, value_name = "TEXT")]

@@ -92,13 +92,22 @@ async fn sleep_by(clock: &dyn Clock, at: Timestamp) {
 
 /// Reads `--now`: an RFC 3339 time, or a date, which means noon UTC of that day (that day in nearly every zone).
 pub(crate) fn parse_moment(text: &str) -> Result<Timestamp, String> {
+    parse_at(text, 12)
+}
+
+/// Reads `--since` and `--until`: an RFC 3339 time, or a date, which means its first moment in UTC.
+pub(crate) fn parse_bound(text: &str) -> Result<Timestamp, String> {
+    parse_at(text, 0)
+}
+
+fn parse_at(text: &str, hour: i8) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
     text.parse::<Date>()
         .ok()
         .filter(|_| text.len() == "2026-03-02".len())
-        .and_then(|date| date.at(12, 0, 0, 0).to_zoned(TimeZone::UTC).ok())
+        .and_then(|date| date.at(hour, 0, 0, 0).to_zoned(TimeZone::UTC).ok())
         .map(|zoned| zoned.timestamp())
         .ok_or_else(|| {
             "neither a time with offset (2026-03-02T09:00:00+01:00) nor a date (2026-03-02)".to_owned()
@@ -114,6 +123,10 @@ mod tests {
         assert_eq!(
             parse_moment("2026-03-02T09:00:00+01:00").unwrap().to_string(),
             "2026-03-02T08:00:00Z"
+        );
+        assert_eq!(
+            parse_bound("2026-03-02").unwrap().to_string(),
+            "2026-03-02T00:00:00Z"
         );
         assert_eq!(
             parse_moment("2026-03-02").unwrap().to_string(),

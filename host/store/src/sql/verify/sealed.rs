@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::super::checkpoints::page;
-use super::super::db::Tx;
+use super::super::cells::failed;
+use super::super::checkpoints::{LAST_CLEAR_WRITER, page};
+use super::super::db::{Tx, query};
 use crate::{Checkpoint, Evidence, StoreError};
 
 /// Checkpoints verified at a time.
@@ -40,6 +41,11 @@ impl Sealed {
                 ));
             }
         }
+        let row = query(LAST_CLEAR_WRITER)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(failed("verifying the audit"))?;
+        let last_clear_writer: i64 = row.at(0).map_err(failed("verifying the audit"))?;
         let mut sealed = Self {
             heads: HashMap::new(),
             checkpoints: 0,
@@ -61,6 +67,12 @@ impl Sealed {
                     ));
                 }
                 by_the_right_key(&checkpoint, evidence)?;
+                if content.last_clear_writer != last_clear_writer {
+                    return Err(corrupt(
+                        number,
+                        "a writer is passed off as one of before there were keys, whose rows may be empty",
+                    ));
+                }
                 if exported
                     .remove(&number)
                     .is_some_and(|exported| *exported != checkpoint)
