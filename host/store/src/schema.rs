@@ -21,6 +21,11 @@ pub(crate) const WORKS_FROM: [i64; 3] = [1, 2, 3];
 /// The version of the schema this program works with.
 pub const SCHEMA_VERSION: i64 = WORKS_FROM.len() as i64;
 
+/// From which version on a program may use a database that this one makes.
+pub(crate) const fn works_from() -> i64 {
+    WORKS_FROM[WORKS_FROM.len() - 1]
+}
+
 /// Puts the texts of a database's migrations beside their numbers.
 pub(crate) fn migrations(texts: [&'static str; WORKS_FROM.len()]) -> Vec<Migration> {
     let pairs = texts.into_iter().zip(WORKS_FROM);

@@ -54,9 +54,7 @@ pub async fn create(
     randomness: Arc<dyn Randomness>,
     context: &Context,
 ) -> Result<SqlStore, StoreError> {
-    let connect = connect_options(url, &options)?;
-    let writing = pool(connect.clone(), 1);
-    check_server(&connect).await?;
+    let (connect, writing) = connected(url, &options).await?;
     if schema::version(&writing).await?.is_some() {
         return Err(StoreError::InUse(
             "the database already holds Usher's tables; use it, or name another database or schema"
@@ -77,15 +75,21 @@ pub async fn open(
     randomness: Arc<dyn Randomness>,
     context: &Context,
 ) -> Result<SqlStore, StoreError> {
-    let connect = connect_options(url, &options)?;
-    let writing = pool(connect.clone(), 1);
-    check_server(&connect).await?;
+    let (connect, writing) = connected(url, &options).await?;
     if schema::version(&writing).await?.is_none() {
         return Err(StoreError::NotFound(
             "the database does not hold Usher's tables; make them with `usher init`".to_owned(),
         ));
     }
     with(connect, writing, options, key, randomness, context).await
+}
+
+/// A server that will do, and the pool of one that writes.
+async fn connected(url: &str, options: &Options) -> Result<(PgConnectOptions, PgPool), StoreError> {
+    let connect = connect_options(url, options)?;
+    check_server(&connect).await?;
+    let writing = pool(connect.clone(), 1);
+    Ok((connect, writing))
 }
 
 async fn with(

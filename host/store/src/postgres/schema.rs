@@ -118,3 +118,75 @@ async fn oldest_at_work(connection: &mut PgConnection, lease: Duration) -> Resul
     .map_err(failed(DOING))?;
     Ok(row.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use usher_lifecycle::cause::Actor;
+
+    use super::super::{LEASE, Options, connected, create};
+    use super::*;
+    use crate::{Context, OperatorKey, Randomness};
+
+    struct Numbers;
+
+    impl Randomness for Numbers {
+        fn fill(&self, buffer: &mut [u8]) {
+            buffer.fill(7);
+        }
+    }
+
+    /// Hosts are upgraded one after the other: what only adds goes in while an old program works, what takes away waits for it.
+    #[tokio::test]
+    async fn hosts_are_upgraded_one_after_the_other() {
+        let Some(server) = usher_test_postgres::shared().unwrap() else {
+            return;
+        };
+        let url = server.fresh_database().unwrap();
+        let options = Options {
+            lease: LEASE,
+            name: "an old program".to_owned(),
+        };
+        let context = Context {
+            actor: Actor::Usher,
+            at: "2026-03-02T08:00:00Z".parse().unwrap(),
+        };
+        let key = OperatorKey::from_bytes([7; 32]);
+        let old = create(&url, options.clone(), &key, Arc::new(Numbers), &context)
+            .await
+            .unwrap();
+        let (_, pool) = connected(&url, &options).await.unwrap();
+        let known = migrations();
+        let (expand, contract) = (
+            Migration {
+                sql: "ALTER TABLE meta ADD COLUMN next_year TEXT",
+                works_from: 3,
+            },
+            Migration {
+                sql: "ALTER TABLE meta DROP COLUMN rehearsal",
+                works_from: 5,
+            },
+        );
+        let newer = [known.as_slice(), &[expand]].concat();
+        migrate_with(&pool, LEASE, &newer).await.unwrap();
+        assert_eq!(version(&pool).await.unwrap(), Some(4));
+        // The old program opens what only grew.
+        migrate_with(&pool, LEASE, &known).await.unwrap();
+
+        let newest = [newer.as_slice(), &[contract]].concat();
+        let waits = migrate_with(&pool, LEASE, &newest).await;
+        assert!(
+            matches!(&waits, Err(StoreError::Version(message)) if message.contains("still at work")),
+            "{waits:?}"
+        );
+        assert_eq!(version(&pool).await.unwrap(), Some(4), "nothing was changed");
+        old.close().await.unwrap();
+        migrate_with(&pool, LEASE, &newest).await.unwrap();
+        let refused = migrate_with(&pool, LEASE, &known).await;
+        assert!(
+            matches!(&refused, Err(StoreError::Version(message)) if message.contains("version 5")),
+            "{refused:?}"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Attempts as the store knows them, and who holds the links their outcomes claim.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use usher_lifecycle::account::{AccountState, ObservedAccount};
@@ -56,11 +56,10 @@ pub(super) struct Attempt {
 
 pub(super) async fn attempts(
     write: &mut Write<'_>,
-    outcomes: &[Outcome],
+    numbers: &str,
 ) -> Result<HashMap<i64, Attempt>, StoreError> {
-    let wanted: BTreeSet<i64> = outcomes.iter().map(|outcome| outcome.number).collect();
     let rows = query(ATTEMPTS)
-        .bind(json_of(DOING, &wanted)?)
+        .bind(numbers)
         .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;

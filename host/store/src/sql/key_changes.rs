@@ -46,7 +46,9 @@ const SECRETS: &str = r#"
            sealed AS "secret.sealed"
     FROM secret WHERE data_key <> $1 ORDER BY name LIMIT 100"#;
 
-const UPDATE_SECRET: &str = "UPDATE secret SET data_key = $3, sealed = $4 WHERE name = $1 AND version = $2";
+/// One that was set anew meanwhile is under the new key already, and its value must stay.
+const UPDATE_SECRET: &str =
+    "UPDATE secret SET data_key = $3, sealed = $4 WHERE name = $1 AND version = $2 AND data_key <> $3";
 
 const SIGNING_KEYS: &str = r#"
     SELECT id AS "signing_key.id", data_key AS "signing_key.data_key", sealed AS "signing_key.sealed"

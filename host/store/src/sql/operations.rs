@@ -120,15 +120,7 @@ impl Operations for SqlStore {
             .fetch_one(&mut self.read(doing).await?)
             .await
             .map_err(failed(doing))?;
-        let due: Option<i64> = row.at(0).map_err(failed(doing))?;
-        due.map(Timestamp::from_microsecond)
-            .transpose()
-            .map_err(|error| StoreError::Corrupt {
-                table: "operation",
-                column: "due_us",
-                row: 0,
-                reason: error.to_string(),
-            })
+        due_moment(&row, doing)
     }
 
     async fn operations(&self, filter: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
@@ -194,7 +186,7 @@ impl Operations for SqlStore {
             &mut write.tx,
             doing,
             OWNER_OF_ONE,
-            Some(hex(id.uuid().as_bytes())),
+            Some(&hex(id.uuid().as_bytes())),
         )
         .await?;
         let row = query(ONE)
@@ -309,12 +301,25 @@ pub(super) async fn promote(connection: &mut Tx<'_>, accounts: &BTreeSet<i64>) -
     Ok(())
 }
 
+/// The moment in the only column of a row, if there is one.
+pub(super) fn due_moment(row: &Row, doing: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    let due: Option<i64> = row.at(0).map_err(failed(doing))?;
+    due.map(Timestamp::from_microsecond)
+        .transpose()
+        .map_err(|error| StoreError::Corrupt {
+            table: "operation",
+            column: "due_us",
+            row: 0,
+            reason: error.to_string(),
+        })
+}
+
 /// Locks the identities that a statement names, in the order of their numbers, where others may be at work too.
 pub(super) async fn lock_owners(
     tx: &mut Tx<'_>,
     doing: &'static str,
     owners: &'static str,
-    of: Option<String>,
+    of: Option<&str>,
 ) -> Result<(), StoreError> {
     if tx.is_shared() {
         let statement = query(owners);

@@ -81,8 +81,9 @@ pub(super) async fn record(
         });
     }
     let numbers: BTreeSet<i64> = outcomes.iter().map(|outcome| outcome.number).collect();
-    lock_owners(&mut write.tx, DOING, OWNERS, Some(json_of(DOING, &numbers)?)).await?;
-    let mut attempts = attempts(write, outcomes).await?;
+    let numbers = json_of(DOING, &numbers)?;
+    lock_owners(&mut write.tx, DOING, OWNERS, Some(&numbers)).await?;
+    let mut attempts = attempts(write, &numbers).await?;
     let mut fenced = Vec::new();
     let mut accepted: Vec<(Attempt, &Outcome)> = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {

@@ -12,7 +12,7 @@ use super::cells::{Cells, failed, json_of, micros, numbers};
 use super::db::{Sql, Tx, query};
 use super::keys::{NEWEST, load};
 use crate::keys::ring::{Keys, SealedKey};
-use crate::schema::SCHEMA_VERSION;
+use crate::schema::{SCHEMA_VERSION, works_from};
 use crate::sqlite::writing::Writing;
 use crate::{Context, StoreError};
 
@@ -107,8 +107,9 @@ impl Writer {
             let before = open_writers(&mut tx).await?;
             close_writers(&mut tx, &before, at).await?;
         }
-        query("INSERT INTO meta (id, high_water_us) VALUES (1, $1) ON CONFLICT DO NOTHING")
+        query("INSERT INTO meta (id, high_water_us, works_from) VALUES (1, $1, $2) ON CONFLICT DO NOTHING")
             .bind(micros(at))
+            .bind(works_from())
             .execute(&mut tx)
             .await
             .map_err(failed(doing))?;

@@ -6,8 +6,8 @@ use std::path::Path;
 use sqlx::{ConnectOptions, Connection, Row};
 
 use super::peek::Look;
+use super::schema;
 use super::writing::bytes_of;
-use super::{folder, schema};
 use crate::StoreError;
 use crate::sql::cells::failed;
 
@@ -24,15 +24,6 @@ pub(super) enum Depth {
     Quick,
     /// Everything: about 1.2 s for 200 MB.
     Full,
-}
-
-/// Checks a folder's database as thoroughly as can be: every page, index and reference. May run beside the process that owns the folder;
-/// reads all of it, about 6 s for a gigabyte.
-///
-/// `NotFound`: there is none. `Damaged`: what was found. `Version`: not Usher's, or of a newer program.
-pub async fn check(folder: &Path) -> Result<(), StoreError> {
-    folder::must_hold_database(folder)?;
-    whole(&folder::database(folder), Depth::Full).await
 }
 
 /// Checks a folder's database before it is used: quickly when its last writer left in order, every page and row when it was killed or the

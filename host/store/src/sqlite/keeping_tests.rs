@@ -394,16 +394,22 @@ async fn a_damaged_database_is_refused_after_a_crash_and_left_as_it_is() {
         "{refused:?}"
     );
     assert!(before == std::fs::read(&database).unwrap(), "it was touched");
-    let found = super::check(folder.path()).await;
+    let found = check(&folder).await;
     assert!(matches!(found, Err(StoreError::Damaged(_))), "{found:?}");
+}
+
+/// Looks through everything.
+async fn check(folder: &TempDir) -> Result<(), StoreError> {
+    let database = super::folder::database(folder.path());
+    super::integrity::whole(&database, super::integrity::Depth::Full).await
 }
 
 #[tokio::test]
 async fn a_missing_index_and_a_dangling_row_are_found() {
     let (folder, store) = busy().await;
-    super::check(folder.path()).await.unwrap();
+    check(&folder).await.unwrap();
     raw(&store, "PRAGMA foreign_keys = OFF; DELETE FROM target").await;
-    let found = super::check(folder.path()).await;
+    let found = check(&folder).await;
     assert!(
         matches!(&found, Err(StoreError::Damaged(m)) if m.contains("refers to a row of target")),
         "{found:?}"

@@ -39,29 +39,28 @@ async fn record_and_claim(
     panic!("never recorded")
 }
 
+/// Three writers over one database in which each person has three operations, two of them for one account.
+async fn queued(count: usize, last: &Work) -> Option<(crate::Database, Vec<Arc<SqlStore>>)> {
+    let (database, stores) = writers(3).await?;
+    let rows = people(&stores[0], count).await;
+    let plan: Vec<Planned> = rows
+        .iter()
+        .map(|row| {
+            let last = operation("app", last.clone(), Priority::Change, 0);
+            planned(row, vec![create("app"), create("directory"), last])
+        })
+        .collect();
+    commit(&stores[0], &plan, 1).await;
+    Some((database, stores.into_iter().map(Arc::new).collect()))
+}
+
 /// Many claims at once: every operation is claimed once, and all are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_operation_is_claimed_twice() {
     const PEOPLE: usize = 99;
-    let Some((database, stores)) = writers(3).await else {
+    let Some((database, stores)) = queued(PEOPLE, &Work::Read).await else {
         return;
     };
-    let rows = people(&stores[0], PEOPLE).await;
-    let plan: Vec<Planned> = rows
-        .iter()
-        .map(|row| {
-            planned(
-                row,
-                vec![
-                    create("app"),
-                    create("directory"),
-                    operation("app", Work::Read, Priority::Change, 0),
-                ],
-            )
-        })
-        .collect();
-    commit(&stores[0], &plan, 1).await;
-    let stores: Vec<Arc<SqlStore>> = stores.into_iter().map(Arc::new).collect();
     let tasks: Vec<_> = (0..12)
         .map(|n| {
             let store = Arc::clone(&stores[n % 3]);
@@ -105,25 +104,9 @@ async fn no_operation_is_claimed_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outcomes_plans_and_imports_do_not_stand_in_each_others_way() {
     const PEOPLE: usize = 40;
-    let Some((database, stores)) = writers(3).await else {
+    let Some((database, stores)) = queued(PEOPLE, &Work::Disable).await else {
         return;
     };
-    let rows = people(&stores[0], PEOPLE).await;
-    let plan: Vec<Planned> = rows
-        .iter()
-        .map(|row| {
-            planned(
-                row,
-                vec![
-                    create("app"),
-                    create("directory"),
-                    operation("app", Work::Disable, Priority::Change, 0),
-                ],
-            )
-        })
-        .collect();
-    commit(&stores[0], &plan, 1).await;
-    let stores: Vec<Arc<SqlStore>> = stores.into_iter().map(Arc::new).collect();
     let workers: Vec<_> = stores
         .iter()
         .cloned()

@@ -74,15 +74,7 @@ impl Running for SqlStore {
             .fetch_one(&mut self.read(doing).await?)
             .await
             .map_err(failed(doing))?;
-        let due: Option<i64> = row.at(0).map_err(failed(doing))?;
-        due.map(Timestamp::from_microsecond)
-            .transpose()
-            .map_err(|error| StoreError::Corrupt {
-                table: "operation",
-                column: "due_us",
-                row: 0,
-                reason: error.to_string(),
-            })
+        super::super::operations::due_moment(&row, doing)
     }
 
     async fn end_rests(&self, targets: &[TargetName], context: &Context) -> Result<u64, StoreError> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::super::cells::failed;
 use super::super::checkpoints::{LAST_CLEAR_WRITER, page};
 use super::super::db::{Tx, query};
+use super::DOING;
 use crate::{Checkpoint, Evidence, StoreError};
 
 /// Checkpoints verified at a time.
@@ -44,8 +45,8 @@ impl Sealed {
         let row = query(LAST_CLEAR_WRITER)
             .fetch_one(&mut *tx)
             .await
-            .map_err(failed("verifying the audit"))?;
-        let last_clear_writer: i64 = row.at(0).map_err(failed("verifying the audit"))?;
+            .map_err(failed(DOING))?;
+        let last_clear_writer: i64 = row.at(0).map_err(failed(DOING))?;
         let mut sealed = Self {
             heads: HashMap::new(),
             checkpoints: 0,
