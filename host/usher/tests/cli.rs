@@ -3,32 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may end the test")]
 
+mod common;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use common::POLICY;
 use serde_json::Value;
-
-const POLICY: &str = r#"
-zone = "Europe/Berlin"
-retention-days = 30
-unassigned = "disable"
-
-[sources.hr]
-kind = "snapshot"
-format = "csv"
-key = "employee_id"
-bad-rows = "set-aside"
-bad-rows-max-percent = 50
-shrink-max-percent = 30
-absent-after-snapshots = 2
-[sources.hr.columns]
-employee_id = { attribute = "employeeId" }
-given_name = { attribute = "givenName", required = true }
-start_date = { attribute = "startDate", type = "date" }
-[sources.hr.lifecycle]
-start = "startDate"
-"#;
 
 /// A folder above the data folder, and the commands run in it.
 struct Place {

@@ -2,28 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 
+mod common;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-const POLICY: &str = r#"
-zone = "Europe/Berlin"
-retention-days = 30
-unassigned = "disable"
-
-[sources.hr]
-kind = "snapshot"
-format = "csv"
-key = "employee_id"
-shrink-max-percent = 60
-absent-after-snapshots = 2
-[sources.hr.columns]
-employee_id = { attribute = "employeeId" }
-given_name = { attribute = "givenName", required = true }
-start_date = { attribute = "startDate", type = "date" }
-[sources.hr.lifecycle]
-start = "startDate"
-"#;
+use common::POLICY;
 
 /// A folder above the data folder, and the commands run in it.
 struct Place(tempfile::TempDir);
@@ -90,7 +75,9 @@ impl Place {
 #[test]
 fn a_departed_person_is_erased_and_nothing_of_them_is_left() {
     let place = Place::new();
-    let policy = place.file("policy.toml", POLICY);
+    // One of two people leaves: half of the file.
+    let policy = POLICY.replace("shrink-max-percent = 30", "shrink-max-percent = 60");
+    let policy = place.file("policy.toml", &policy);
     place.run(0, &["policy", "activate", &policy], "");
     let targets = place.file("targets.toml", "[targets]\n");
     place.run(0, &["targets", "activate", &targets], "");

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may end the test")]
 
+mod common;
 #[path = "serving/postgres.rs"]
 mod postgres;
 #[path = "serving/sqlite.rs"]
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::POLICY;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -22,27 +24,6 @@ use serde_json::Value;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long between looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-const POLICY: &str = r#"
-zone = "Europe/Berlin"
-retention-days = 30
-unassigned = "disable"
-
-[sources.hr]
-kind = "snapshot"
-format = "csv"
-key = "employee_id"
-bad-rows = "set-aside"
-bad-rows-max-percent = 50
-shrink-max-percent = 30
-absent-after-snapshots = 2
-[sources.hr.columns]
-employee_id = { attribute = "employeeId" }
-given_name = { attribute = "givenName", required = true }
-start_date = { attribute = "startDate", type = "date" }
-[sources.hr.lifecycle]
-start = "startDate"
-"#;
 
 const PEOPLE: &str = "employee_id,given_name,start_date\n\
     E1,Mei,2026-01-05\nE2,Ada,2026-01-05\nE3,Jo,2026-12-01\n";

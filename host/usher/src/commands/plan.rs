@@ -44,7 +44,8 @@ impl Plan {
             plan: &saved.plan,
         };
         output.answer(&shown, |shown, ink| {
-            render::freeze::banner(shown.frozen.as_ref(), ink) + &render::plan::plan(shown.plan, ink)
+            render::freeze::banner(shown.frozen.as_ref(), ink)
+                + &render::plan::plan(shown.plan, shown.frozen.is_some(), ink)
         })?;
         if let Some(path) = &self.out {
             let path = path.display();

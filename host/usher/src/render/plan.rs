@@ -19,7 +19,7 @@ const VERBS: [&str; 8] = [
 ];
 
 /// The plan as text.
-pub(crate) fn plan(plan: &Plan, ink: &Ink) -> String {
+pub(crate) fn plan(plan: &Plan, frozen: bool, ink: &Ink) -> String {
     let made = format!("Plan of {}", ink.time(plan.made_at));
     let people = count(plan.identities, "person", "people");
     let mut out = format!("{}, {people} looked at\n", ink.paint(Style::Bold, &made));
@@ -37,7 +37,7 @@ pub(crate) fn plan(plan: &Plan, ink: &Ink) -> String {
     out.push_str(&problems(&plan.problems, ink));
     out.push('\n');
     out.push_str(&totals(&plan.totals, ink));
-    out.push_str(&closing(plan));
+    out.push_str(&closing(plan, frozen));
     out
 }
 
@@ -125,7 +125,7 @@ pub(crate) const fn apply_mode(mode: ApplyMode) -> &'static str {
 }
 
 /// How many steps would run, and how many not, and why not.
-fn closing(plan: &Plan) -> String {
+fn closing(plan: &Plan, frozen: bool) -> String {
     let runs = |entry: &&PlanEntry| entry.apply != ApplyMode::Observe;
     let sum = |of: fn(&PlanEntry) -> u64| plan.accounts.iter().filter(runs).map(of).sum::<u64>();
     let (held, later) = (sum(|entry| entry.held), sum(|entry| entry.later));
@@ -133,7 +133,12 @@ fn closing(plan: &Plan) -> String {
     let mut out = String::new();
     if run > 0 {
         let operations = count(run, "operation", "operations");
-        out.push_str(&format!("{operations} would run. `usher apply` does it.\n"));
+        let how = if frozen {
+            "Nothing does until `usher thaw`; then `usher apply` does it."
+        } else {
+            "`usher apply` does it."
+        };
+        out.push_str(&format!("{operations} would run. {how}\n"));
     }
     if later > 0 {
         let are = count(later, "operation is", "operations are");
@@ -191,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_plan_reads_person_by_person() {
-        insta::assert_snapshot!(plan(&samples::plan(), &Ink::plain()));
+        insta::assert_snapshot!(plan(&samples::plan(), false, &Ink::plain()));
     }
 
     #[test]
@@ -202,7 +207,7 @@ mod tests {
             problems: vec![],
             ..samples::plan()
         };
-        insta::assert_snapshot!(plan(&nothing, &Ink::plain()), @r"
+        insta::assert_snapshot!(plan(&nothing, false, &Ink::plain()), @r"
         Plan of 2026-03-02 08:00:00 +00:00, 203 people looked at
 
         Nothing to do: every account is as it should be.
@@ -215,7 +220,10 @@ mod tests {
         alone.totals.clear();
         alone.accounts.retain(|entry| entry.queued > 0);
         alone.accounts[0].queued = 0;
-        assert_eq!(closing(&alone), "Nothing would be done; 2 problems above.\n");
+        assert_eq!(
+            closing(&alone, false),
+            "Nothing would be done; 2 problems above.\n"
+        );
     }
 
     #[test]
@@ -223,12 +231,21 @@ mod tests {
         let mut waiting = samples::plan();
         waiting.accounts[0].later = 1;
         waiting.accounts[2].held = 2;
-        insta::assert_snapshot!(closing(&waiting), @r#"
+        insta::assert_snapshot!(closing(&waiting, false), @r#"
         1 operation would run. `usher apply` does it.
         1 operation is not due yet; `usher apply --wait SECONDS` waits for what falls due.
         2 operations are held, or behind one that is; `usher operations retry OPERATION` lets one run again.
         1 operation only observed: set apply = "manual" or "auto" for directory to carry it out.
         "#);
+    }
+
+    #[test]
+    fn a_frozen_store_is_thawed_first() {
+        let text = closing(&samples::plan(), true);
+        assert!(
+            text.contains("Nothing does until `usher thaw`; then `usher apply` does it."),
+            "{text}"
+        );
     }
 
     #[test]
@@ -241,7 +258,7 @@ mod tests {
                 ..one.clone()
             })
             .collect();
-        let text = plan(&long, &Ink::plain());
+        let text = plan(&long, false, &Ink::plain());
         assert!(
             text.contains("\n… and 7 more people (--json shows all)\n"),
             "{text}"
