@@ -44,7 +44,7 @@ pub(crate) struct Runner {
 
 impl Runner {
     /// Binds a component to a target.
-    pub(crate) fn new(
+    pub(crate) async fn new(
         runtime: &'static Runtime,
         loaded: &Loaded,
         target: &Target,
@@ -66,7 +66,11 @@ impl Runner {
             exports,
             settings,
             limits: target.limits,
-            http: Arc::new(HttpEgress::new(target, secrets).map_err(LoadError::Configuration)?),
+            http: Arc::new(
+                HttpEgress::new(target, secrets)
+                    .await
+                    .map_err(LoadError::Configuration)?,
+            ),
             sql: Arc::new(SqlEndpoints::new(target_name.clone(), &target.grants.sql)),
             slots: Arc::new(Semaphore::new(target.limits.concurrency.max(1) as usize)),
             target: target_name,

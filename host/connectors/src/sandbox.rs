@@ -50,7 +50,7 @@ impl Sandbox {
             http: !target.grants.http.is_empty(),
             sql: !target.grants.sql.is_empty(),
         };
-        let runner = Runner::new(self.runtime, &loaded, target, granted, secrets)?;
+        let runner = Runner::new(self.runtime, &loaded, target, granted, secrets).await?;
         let (_, settings_schema) = run_describe(&runner, false).await?;
         let violations = settings_schema.violations(&target.settings);
         if !violations.is_empty() {
@@ -86,7 +86,8 @@ impl Sandbox {
             &no_target()?,
             granted,
             Arc::new(FixedSecrets::none()),
-        )?;
+        )
+        .await?;
         let (descriptor, _) = run_describe(&runner, false).await?;
         let Loaded {
             digest,

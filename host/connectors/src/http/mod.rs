@@ -6,6 +6,9 @@ mod allow;
 mod auth;
 mod body;
 mod connect;
+mod failure;
+mod fetch;
+mod transport;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,9 +16,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use usher_lifecycle::targets::{HttpAuth, Target};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -23,7 +23,10 @@ use crate::journal::{Journal, Refusal};
 use crate::secrets::Secrets;
 use allow::Allowlist;
 use body::CappedBody;
-use connect::{CheckedConnector, ConnectError};
+use failure::Failure;
+#[allow(unused_imports, reason = "token endpoints come next")]
+pub(crate) use fetch::{FetchError, Fetcher};
+use transport::{Pool, Wire};
 
 /// Largest request body, in bytes: far over any account; the body is held in memory while the decision is made.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
@@ -31,16 +34,6 @@ const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_CHUNK_BYTES: usize = 64 * 1024;
 /// Longest wait for the head of an answer, whatever the guest asks for.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an unused connection is kept: shorter than common servers do, so that few are found closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
-/// Unused connections kept for one target.
-const IDLE_CONNECTIONS_MAX: usize = 32;
-/// Headers of one answer, and their size in bytes.
-const RESPONSE_HEADERS_MAX: usize = 100;
-const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
-
-type Pool = Client<HttpsConnector<CheckedConnector>, Full<Bytes>>;
-
 /// The egress of one generation: its rules, its credentials, its connections. Connections are never shared between targets.
 pub(crate) struct HttpEgress {
     allowlist: Arc<Allowlist>,
@@ -52,7 +45,8 @@ pub(crate) struct HttpEgress {
 
 impl HttpEgress {
     /// Of one target; an error says what of its configuration cannot be used.
-    pub(crate) fn new(target: &Target, secrets: Arc<dyn Secrets>) -> Result<Self, String> {
+    pub(crate) async fn new(target: &Target, secrets: Arc<dyn Secrets>) -> Result<Self, String> {
+        let wire = Wire::new(target, secrets.as_ref()).await?;
         if let Some(auth) = &target.http_auth {
             auth::check(auth)?;
         }
@@ -60,19 +54,7 @@ impl HttpEgress {
             target.name.to_string(),
             target.grants.http.clone(),
         ));
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(CheckedConnector::new(Arc::clone(&allowlist)));
-        let pool = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .http1_max_headers(RESPONSE_HEADERS_MAX)
-            .http1_max_buf_size(RESPONSE_HEAD_BYTES_MAX)
-            .build(connector);
+        let pool = wire.pool(Arc::clone(&allowlist));
         let response_kib = target.limits.response_kib;
         Ok(Self {
             allowlist,
@@ -136,10 +118,14 @@ impl HttpEgress {
         )
         .await;
         let response = sent.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| {
-            if writes && error.is_connect() {
+            let failure = Failure::of(&error);
+            if writes && failure.nothing_left {
                 journal.write_came_to_nothing();
             }
-            failed(&error, &journal)
+            if let Some(refusal) = failure.refusal {
+                journal.refuse(refusal);
+            }
+            failure.code
         })?;
         if writes {
             journal.write_answered();
@@ -161,39 +147,6 @@ async fn read(body: WasiBody) -> Result<Bytes, Error> {
             .downcast::<Error>()
             .map_or(Error::HttpProtocolError, |error| *error)),
     }
-}
-
-/// What the guest is told, and what is kept for the operator.
-fn failed(error: &legacy::Error, journal: &Journal) -> Error {
-    tracing::debug!(error = %chain(error), "HTTP request failed");
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        match cause.downcast_ref::<ConnectError>() {
-            Some(ConnectError::Refused(refusal)) => {
-                journal.refuse(refusal.clone());
-                return Error::DestinationIpProhibited;
-            }
-            Some(ConnectError::Name(_)) => {
-                return Error::DnsError {
-                    rcode: None,
-                    info_code: None,
-                };
-            }
-            Some(ConnectError::Io(_)) => return Error::ConnectionRefused,
-            Some(ConnectError::Timeout) => return Error::ConnectionTimeout,
-            None => source = cause.source(),
-        }
-    }
-    if error.is_connect() {
-        Error::TlsProtocolError
-    } else {
-        Error::ConnectionTerminated
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The egress as one call sees it.
