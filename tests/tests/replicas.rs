@@ -154,10 +154,11 @@ struct Disturbance {
 }
 
 impl Disturbance {
-    /// The first one, so that whatever the dice say somebody is killed and somebody paused for longer than the lease.
+    /// The first one, in the middle of the work and all at once: whatever the dice say and whoever has the work, somebody is killed, somebody is
+    /// paused for longer than the lease, and what they had in hand is taken over.
     const FIRST: Self = Self {
-        killed: 0b001,
-        paused: 0b010,
+        killed: 0b011,
+        paused: 0b100,
         ms: LEASE_MS + 1_000,
     };
 
@@ -201,14 +202,30 @@ impl Disturbance {
     }
 }
 
-/// Operations that are not at an end.
-fn open(rehearsal: &Rehearsal) -> u64 {
+/// Operations in these states, of all targets.
+fn operations_in(rehearsal: &Rehearsal, states: &[&str]) -> u64 {
     let status = rehearsal.json(&["status"]).unwrap();
     let targets = status["targets"].as_array().unwrap();
     let counts = targets.iter().flat_map(|target| {
-        ["waiting", "ready", "claimed"].map(|state| target["operations"][state].as_u64().unwrap_or(0))
+        states
+            .iter()
+            .map(|state| target["operations"][*state].as_u64().unwrap_or(0))
     });
     counts.sum()
+}
+
+/// Operations that are not at an end.
+fn open(rehearsal: &Rehearsal) -> u64 {
+    operations_in(rehearsal, &["waiting", "ready", "claimed"])
+}
+
+/// Waits until somebody has work in hand.
+fn await_work(rehearsal: &Rehearsal) {
+    let until = Instant::now() + PATIENCE;
+    while operations_in(rehearsal, &["claimed"]) == 0 {
+        assert!(Instant::now() < until, "nothing was claimed within {PATIENCE:?}");
+        sleep(LOOK_AGAIN);
+    }
 }
 
 /// Waits until nothing is left to do; `false` when that takes too long.
@@ -277,10 +294,13 @@ fn three_replicas_killed_and_paused_at_random() {
         .map(|number| Replica::start(&rehearsal, number))
         .collect();
     let (mut world, mut next) = (World::default(), Disturbance::FIRST);
-    for day in DAYS {
+    for (number, day) in DAYS.into_iter().enumerate() {
         let mut import = rehearsal
             .start(&["import", day.file, "--source", SOURCE])
             .unwrap();
+        if number == 0 {
+            await_work(&rehearsal);
+        }
         let mut disturbances = 0;
         while disturbances < DISTURBANCES.start || disturbances < DISTURBANCES.end && open(&rehearsal) > 0 {
             next.happen(&rehearsal, &mut replicas, &mut done);

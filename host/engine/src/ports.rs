@@ -17,7 +17,7 @@ pub use usher_store::Randomness;
 pub trait Clock: Send + Sync {
     /// The moment.
     fn now(&self) -> Timestamp;
-    /// Waits until that moment; returns at once when it has passed.
+    /// Waits until that moment; returns at once when it has passed, and early when the clock is set back meanwhile.
     async fn sleep_until(&self, at: Timestamp);
 }
 

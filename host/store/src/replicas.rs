@@ -12,7 +12,7 @@ use crate::{Context, StoreError};
 pub struct Membership {
     /// This writer's number.
     pub own: i64,
-    /// All live ones, this one included, ascending. Only this one on SQLite.
+    /// All live ones that take part (see [`Replicas::take_part`]) and this one, ascending. Only this one on SQLite.
     pub writers: Vec<i64>,
     /// Every live writer has had the time to see this one: it may take its share of what all share.
     pub settled: bool,
@@ -40,11 +40,14 @@ impl Duty {
 /// Working beside others on one store.
 #[async_trait]
 pub trait Replicas: Send + Sync {
+    /// From now on this writer runs operations, after a [`Replicas::rejoin`] too: the others leave it its share of what all share. Those who only look
+    /// or plan never ask for it.
+    async fn take_part(&self) -> Result<(), StoreError>;
     /// Who is at work, as of the last heartbeat. Costs nothing.
     fn membership(&self) -> Membership;
     /// How long others leave this writer's work alone after its last heartbeat; `None` where nobody else can be.
     fn lease(&self) -> Option<Duration>;
-    /// Whether the lease holds now, by this machine's monotonic clock, counted from before the last heartbeat was sent. A writer whose lease
+    /// Whether the lease holds now, by this machine's clock since it was started (which goes on while it sleeps), counted from before the last heartbeat was sent. A writer whose lease
     /// does not hold must not begin a call: somebody else may do the same work.
     fn lease_holds(&self) -> bool;
     /// Begins anew as another writer, after [`StoreError::Fenced`]. What was claimed before is somebody else's.

@@ -236,8 +236,14 @@ fn what_is_no_backup_is_not_restored() {
     let (_, missing) = place.expect(3, &["restore", "nowhere", "--data", &new]);
     assert!(missing.contains("nowhere"), "{missing}");
     let nonsense = place.file("nonsense", &"not a database ".repeat(100));
-    let (_, refused) = place.expect(8, &["restore", &nonsense, "--data", &new]);
+    let (_, refused) = place.expect(3, &["restore", &nonsense, "--data", &new]);
+    assert!(refused.contains("is not a backup"), "{refused}");
+    let header = format!("SQLite format 3\0{}", "not a database ".repeat(100));
+    let broken = place.file("broken", &header);
+    let (_, refused) = place.expect(8, &["restore", &broken, "--data", &new]);
     assert!(refused.contains("nothing was restored"), "{refused}");
+    let (_, homeless) = place.expect(3, &["backup", "no/such/folder/backup.db"]);
+    assert!(homeless.contains("no/such/folder"), "{homeless}");
     assert!(!sqlite::exists(Path::new(&new)));
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Hand<'a> {
     pub(super) frozen: Option<String>,
     pub(super) state: State,
     pub(super) winding_up: bool,
+    /// The other hosts know that this one runs operations.
+    pub(super) takes_part: bool,
 }
 
 /// How the hand stands to its store.
@@ -92,6 +94,7 @@ impl<'a> Hand<'a> {
             frozen: None,
             state: State::Well,
             winding_up: false,
+            takes_part: false,
         };
         hand.take_up(active);
         hand

@@ -61,6 +61,10 @@ impl Hand<'_> {
             }
             State::Cut { strays } => return self.mend(strays, context).await,
         }
+        if !self.takes_part {
+            self.ports.store.take_part().await?;
+            self.takes_part = true;
+        }
         self.take_shares();
         let claim = self.claim();
         if claim.targets.is_empty() && self.nothing_to_record() {
@@ -205,6 +209,18 @@ impl Hand<'_> {
                 });
             self.observer.saw(Seen::Outcomes(outcomes.collect()));
         }
+    }
+
+    /// Looks whether the store is frozen. A commit tells as well, but only one that claims, and a full hand claims nothing.
+    pub(crate) async fn heed_freeze(&mut self) -> Result<(), StoreError> {
+        let frozen = self.ports.store.frozen().await?.map(|freeze| freeze.reason);
+        self.note_frozen(frozen);
+        if self.frozen.is_some() {
+            for name in self.names() {
+                self.give_back(&name);
+            }
+        }
+        Ok(())
     }
 
     fn note_frozen(&mut self, frozen: Option<String>) {

@@ -15,6 +15,11 @@ impl Stopper {
     pub fn stop(&self) {
         self.0.send_replace(true);
     }
+
+    /// Whether it has asked.
+    pub(crate) fn has_stopped(&self) -> bool {
+        *self.0.borrow()
+    }
 }
 
 impl Stop {

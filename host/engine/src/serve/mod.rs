@@ -64,32 +64,46 @@ impl Engine {
     /// Only what waiting cannot mend: the database is of another version or broken, its key is wrong, or a row makes no sense. While the
     /// store cannot be reached, finished outcomes are kept and nothing new begins.
     pub async fn serve(&self, request: ServeRequest, observer: Arc<dyn Observer>) -> Result<(), EngineError> {
+        let asked = request.stop.clone();
+        let (stopper, stop) = Stop::pair();
         let serving = Serving {
             engine: self.clone(),
-            request,
+            request: ServeRequest { stop, ..request },
             observer,
             fenced: watch::Sender::new(0),
         };
+        if asked.is_requested() {
+            stopper.stop();
+        }
         let mut parts = JoinSet::new();
         parts.spawn(planner::plan(serving.clone()));
         parts.spawn(runner::run(serving));
         let mut result = Ok(());
-        while let Some(part) = parts.join_next().await {
+        loop {
+            let part = tokio::select! {
+                part = parts.join_next() => part,
+                () = asked.requested(), if !stopper.has_stopped() => {
+                    stopper.stop();
+                    continue;
+                }
+            };
             match part {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => result = Err(error),
-                Err(error) => {
-                    // A bug, or a simulated crash: the other part must not go on alone.
+                None => return result,
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => {
+                    // The other part must not go on alone, but what it has under way still goes on record, if that is possible.
+                    result = result.and(Err(error));
+                    stopper.stop();
+                }
+                Some(Err(error)) => {
+                    // A bug, or a simulated crash.
                     parts.shutdown().await;
-                    match error.try_into_panic() {
-                        Ok(panic) => std::panic::resume_unwind(panic),
-                        Err(_) => continue,
+                    if let Ok(panic) = error.try_into_panic() {
+                        std::panic::resume_unwind(panic);
                     }
                 }
             }
-            parts.shutdown().await;
         }
-        result
     }
 }
 

@@ -12,7 +12,7 @@ use crate::observer::{Part, Seen};
 use crate::run::{Failing, Hand, Which, later};
 
 /// What writers that are gone have left is looked for twice within a lease.
-const RECOVERIES_PER_LEASE: i32 = 2;
+const RECOVERIES_PER_LEASE: u32 = 2;
 
 struct Runner<'a> {
     serving: &'a Serving,
@@ -53,7 +53,11 @@ pub(super) async fn run(serving: Serving) -> Result<(), EngineError> {
                 runner.rest().await;
             }
             Err(error) => {
-                serving.met(Part::Runner, error)?;
+                if let Err(error) = serving.met(Part::Runner, error) {
+                    // What cannot be read need not keep what is finished from being recorded; whether it did changes nothing of the error.
+                    let _ = runner.leave().await;
+                    return Err(error);
+                }
                 runner.look_at = Timestamp::MIN;
                 let again = later(ports.clock.now(), failing.next_wait_ms());
                 tokio::select! {
@@ -84,11 +88,16 @@ impl Runner<'_> {
     async fn look(&mut self) -> Result<(), EngineError> {
         let ports = &self.serving.engine.ports;
         let now = ports.clock.now();
-        if self.recover_at.is_some_and(|at| at <= now) {
+        if self
+            .recover_at
+            .is_some_and(|at| at <= now || at > self.next_recovery(now))
+        {
+            // The second: the clock was set back.
             self.recover(now).await?;
         }
         let active = self.serving.engine.targets().await?;
         self.hand.follow(&active);
+        self.hand.heed_freeze().await?;
         self.hand.end_rests().await?;
         self.hand.look_again();
         self.hand.claim_urgent(&self.context()).await?;
@@ -103,12 +112,14 @@ impl Runner<'_> {
         if operations > 0 {
             self.serving.observer.saw(Seen::Recovered { operations });
         }
-        self.recover_at = store.lease().map(|lease| {
-            let wait = SignedDuration::try_from(lease / RECOVERIES_PER_LEASE.unsigned_abs())
-                .unwrap_or(SignedDuration::MAX);
-            now.saturating_add(wait).unwrap_or(Timestamp::MAX)
-        });
+        self.recover_at = store.lease().map(|_| self.next_recovery(now));
         Ok(())
+    }
+
+    fn next_recovery(&self, now: Timestamp) -> Timestamp {
+        let lease = self.serving.engine.ports.store.lease().unwrap_or_default();
+        let wait = SignedDuration::try_from(lease / RECOVERIES_PER_LEASE).unwrap_or(SignedDuration::MAX);
+        now.saturating_add(wait).unwrap_or(Timestamp::MAX)
     }
 
     fn next_look(&self, now: Timestamp) -> Timestamp {

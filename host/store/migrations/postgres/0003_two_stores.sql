@@ -8,10 +8,13 @@ ALTER TABLE meta ADD COLUMN works_from BIGINT NOT NULL DEFAULT 3;
 -- A writer is one opening of the store by one process. It counts for itself (`facts`, `observed`, `high_water_us`), so that writers do not
 -- wait for each other; `meta` keeps what closed writers counted. `seen_us` is its heartbeat; `closed_us` is set when it leaves or when others
 -- take its work over, and from then on nothing of it is recorded. `head_n` and `head_hash` are the end of its audit chain.
+-- `lease_us`: for how long after a heartbeat others leave its work alone. `serves`: it runs operations, so the others leave it its share.
 -- `after_writer`, `after_n`: the audit row whose hash is its `genesis`.
 ALTER TABLE writer ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE writer ADD COLUMN schema_version BIGINT NOT NULL DEFAULT 2;
 ALTER TABLE writer ADD COLUMN seen_us BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE writer ADD COLUMN lease_us BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE writer ADD COLUMN serves BIGINT NOT NULL DEFAULT 0 CHECK (serves IN (0, 1));
 ALTER TABLE writer ADD COLUMN closed_us BIGINT;
 ALTER TABLE writer ADD COLUMN high_water_us BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE writer ADD COLUMN facts BIGINT NOT NULL DEFAULT 0;

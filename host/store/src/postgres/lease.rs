@@ -10,8 +10,9 @@ use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use super::since_boot::SinceBoot;
 use crate::sql::cells::failed;
 use crate::{Membership, StoreError};
 
@@ -30,8 +31,9 @@ const BEAT: &str = "
     WHERE id = $1 AND closed_us IS NULL";
 
 const LIVE: &str = "
-    SELECT id FROM writer
-    WHERE closed_us IS NULL AND seen_us > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - $1
+    SELECT id, lease_us FROM writer
+    WHERE closed_us IS NULL AND (serves = 1 OR id = $1)
+      AND seen_us > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - lease_us
     ORDER BY id";
 
 /// This process's lease. Its tasks end when it is dropped.
@@ -50,11 +52,25 @@ struct Shared {
 #[derive(Clone)]
 struct State {
     own: i64,
-    /// Beats seen since this writer began.
-    beats: u32,
+    /// The first beat of this writer, or the first since it takes part.
+    first_beat: Option<SinceBoot>,
     /// Until when others leave its work alone, if not later.
-    holds_until: Option<Instant>,
+    holds_until: Option<SinceBoot>,
     writers: Vec<i64>,
+    /// Every live writer has had the time to see this one.
+    settled: bool,
+}
+
+impl State {
+    fn new(own: i64, holds_until: Option<SinceBoot>) -> Self {
+        Self {
+            own,
+            first_beat: None,
+            holds_until,
+            writers: vec![own],
+            settled: false,
+        }
+    }
 }
 
 impl Lease {
@@ -62,12 +78,7 @@ impl Lease {
     pub(crate) async fn start(pool: PgPool, own: i64, duration: Duration) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             duration,
-            state: Mutex::new(State {
-                own,
-                beats: 0,
-                holds_until: None,
-                writers: vec![own],
-            }),
+            state: Mutex::new(State::new(own, None)),
             wakes: watch::Sender::new(0),
             tell: Notify::new(),
         });
@@ -82,13 +93,13 @@ impl Lease {
 
     /// Goes on as another writer.
     pub(crate) fn begin(&self, own: i64) {
+        *self.shared.state() = State::new(own, Some(SinceBoot::now().after(self.shared.duration)));
+    }
+
+    /// It runs operations from now on: the others must see that before it takes its share.
+    pub(crate) fn takes_part(&self) {
         let mut state = self.shared.state();
-        *state = State {
-            own,
-            beats: 0,
-            holds_until: Some(Instant::now() + self.shared.duration),
-            writers: vec![own],
-        };
+        (state.first_beat, state.settled) = (None, false);
     }
 
     pub(crate) fn duration(&self) -> Duration {
@@ -99,15 +110,14 @@ impl Lease {
         self.shared
             .state()
             .holds_until
-            .is_some_and(|until| Instant::now() < until)
+            .is_some_and(|until| SinceBoot::now() < until)
     }
 
     pub(crate) fn membership(&self) -> Membership {
         let state = self.shared.state().clone();
         Membership {
             own: state.own,
-            // A whole interval has passed since the first beat: every other live writer has beaten once and seen this one.
-            settled: state.beats > BEATS_PER_LEASE || (state.beats > 0 && state.writers == [state.own]),
+            settled: state.settled,
             writers: state.writers,
         }
     }
@@ -139,16 +149,20 @@ impl Shared {
 
     async fn beat(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let own = self.state().own;
-        let sent = Instant::now();
+        let sent = SinceBoot::now();
         let kept = sqlx::query(BEAT).bind(own).execute(pool).await?.rows_affected() > 0;
-        let lease_us = i64::try_from(self.duration.as_micros()).unwrap_or(i64::MAX);
-        let writers: Vec<(i64,)> = sqlx::query_as(LIVE).bind(lease_us).fetch_all(pool).await?;
+        let live: Vec<(i64, i64)> = sqlx::query_as(LIVE).bind(own).fetch_all(pool).await?;
+        let slowest_us = live.iter().map(|(_, lease_us)| *lease_us).max().unwrap_or(0);
+        let writers: Vec<i64> = live.into_iter().map(|(id, _)| id).collect();
         let mut state = self.state();
         if state.own == own {
             // Taken over: nothing of it counts any more, its next commit says so.
-            state.holds_until = kept.then(|| sent + self.duration);
-            state.beats = state.beats.saturating_add(1);
-            state.writers = writers.into_iter().map(|(id,)| id).collect();
+            state.holds_until = kept.then(|| sent.after(self.duration));
+            let first = *state.first_beat.get_or_insert(sent);
+            // After the longest of their leases, every live writer has beaten since the first beat and seen this one.
+            let all_have_seen = first.after(Duration::from_micros(u64::try_from(slowest_us).unwrap_or(0)));
+            state.settled = writers == [own] || sent >= all_have_seen;
+            state.writers = writers;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 pub(crate) mod lease;
 mod schema;
+mod since_boot;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +38,7 @@ const SERVER_VERSION_MIN: i64 = 150_000;
 /// How a database is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long others leave this process's work alone after its last heartbeat. All hosts of one database must use the same.
+    /// How long others leave this process's work alone after its last heartbeat. Each host's own: the others know it from its row.
     pub lease: Duration,
     /// Who this is, for people: host and process.
     pub name: String,
@@ -104,16 +105,17 @@ async fn with(
     let mut tx = Tx::Postgres(writing.begin().await.map_err(failed(doing))?);
     keys::check(&mut tx, Some(key)).await?;
     drop(tx);
-    schema::migrate(&writing, options.lease).await?;
+    schema::migrate(&writing).await?;
     let mut tx = Tx::Postgres(writing.begin().await.map_err(failed(doing))?);
     refuse_backward_clock(&mut tx, context.at).await?;
     drop(tx);
     let tx = Tx::Postgres(writing.begin().await.map_err(failed(doing))?);
     let keys = keys::open(tx, key, randomness, context.at).await?;
     let connection = Connection::Postgres(writing);
-    let writer = Writer::new(connection, options.name, Arc::clone(&keys), context.at).await?;
+    let (name, lease) = (options.name, options.lease);
+    let writer = Writer::new(connection, name, lease, Arc::clone(&keys), context.at).await?;
     let readers = pool(connect, READERS_MAX);
-    let lease = Lease::start(readers.clone(), writer.id, options.lease).await?;
+    let lease = Lease::start(readers.clone(), writer.id, lease).await?;
     Ok(SqlStore {
         place: Place::Postgres(lease),
         writer: Mutex::new(writer),

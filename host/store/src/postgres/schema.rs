@@ -1,7 +1,5 @@
 //! The schema on PostgreSQL. The version is kept in a table of its own, in the same transaction.
 
-use std::time::Duration;
-
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::StoreError;
@@ -48,11 +46,11 @@ async fn version_of(connection: &mut PgConnection) -> Result<Option<i64>, StoreE
 
 /// Brings the schema up to date, whole or not at all. A database of a program too new is refused untouched, and what an older program still at
 /// work would not bear waits for it.
-pub(super) async fn migrate(pool: &PgPool, lease: Duration) -> Result<(), StoreError> {
-    migrate_with(pool, lease, &migrations()).await
+pub(super) async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
+    migrate_with(pool, &migrations()).await
 }
 
-async fn migrate_with(pool: &PgPool, lease: Duration, migrations: &[Migration]) -> Result<(), StoreError> {
+async fn migrate_with(pool: &PgPool, migrations: &[Migration]) -> Result<(), StoreError> {
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let mut connection = pool.acquire().await.map_err(failed(DOING))?;
     let mut tx = connection.begin().await.map_err(failed(DOING))?;
@@ -70,7 +68,7 @@ async fn migrate_with(pool: &PgPool, lease: Duration, migrations: &[Migration]) 
             .map_err(failed(DOING))?
             .unwrap_or((found,));
         schema::check(found, row.0, known)?;
-        oldest = oldest_at_work(&mut tx, lease).await?;
+        oldest = oldest_at_work(&mut tx).await?;
     }
     if found >= known {
         return Ok(());
@@ -107,12 +105,11 @@ async fn migrate_with(pool: &PgPool, lease: Duration, migrations: &[Migration]) 
 }
 
 /// The oldest schema version known by a program that is at work now.
-async fn oldest_at_work(connection: &mut PgConnection, lease: Duration) -> Result<Option<i64>, StoreError> {
+async fn oldest_at_work(connection: &mut PgConnection) -> Result<Option<i64>, StoreError> {
     let row: (Option<i64>,) = sqlx::query_as(
         "SELECT min(schema_version) FROM writer
-         WHERE closed_us IS NULL AND seen_us > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - $1",
+         WHERE closed_us IS NULL AND seen_us > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - lease_us",
     )
-    .bind(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX))
     .fetch_one(connection)
     .await
     .map_err(failed(DOING))?;
@@ -169,21 +166,21 @@ mod tests {
             },
         );
         let newer = [known.as_slice(), &[expand]].concat();
-        migrate_with(&pool, LEASE, &newer).await.unwrap();
+        migrate_with(&pool, &newer).await.unwrap();
         assert_eq!(version(&pool).await.unwrap(), Some(4));
         // The old program opens what only grew.
-        migrate_with(&pool, LEASE, &known).await.unwrap();
+        migrate_with(&pool, &known).await.unwrap();
 
         let newest = [newer.as_slice(), &[contract]].concat();
-        let waits = migrate_with(&pool, LEASE, &newest).await;
+        let waits = migrate_with(&pool, &newest).await;
         assert!(
             matches!(&waits, Err(StoreError::Version(message)) if message.contains("still at work")),
             "{waits:?}"
         );
         assert_eq!(version(&pool).await.unwrap(), Some(4), "nothing was changed");
         old.close().await.unwrap();
-        migrate_with(&pool, LEASE, &newest).await.unwrap();
-        let refused = migrate_with(&pool, LEASE, &known).await;
+        migrate_with(&pool, &newest).await.unwrap();
+        let refused = migrate_with(&pool, &known).await;
         assert!(
             matches!(&refused, Err(StoreError::Version(message)) if message.contains("version 5")),
             "{refused:?}"

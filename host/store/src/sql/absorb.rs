@@ -19,8 +19,10 @@ const ABSORB_ROWS_MAX: u32 = 1_000;
 
 const DOING: &str = "absorbing an import";
 
-/// One writer absorbs at a time: it numbers new identities. Held until the end of the transaction.
-const ONE_AT_A_TIME: &str = "SELECT 1 FROM meta WHERE id = 1 FOR UPDATE";
+/// One writer absorbs at a time: it numbers new identities. Held until the end of the transaction. PostgreSQL is asked to plan each statement
+/// afresh: a plan kept from the first chunks, when the tables were empty, reads all of them for every later one.
+const ONE_AT_A_TIME: &str =
+    "SELECT 1, set_config('plan_cache_mode', 'force_custom_plan', true) FROM meta WHERE id = 1 FOR UPDATE";
 
 const OLDEST: &str = r#"
     SELECT p.id AS "snapshot.id", p.source AS "snapshot.source", p.origin AS "snapshot.origin", p.at_us AS "snapshot.at_us",

@@ -20,10 +20,10 @@ pub(crate) const LOST: &str = r#"
 
 /// A writer that holds its row is in the middle of a commit, so it is not gone.
 const LOST_WRITERS: Sql = Sql {
-    sqlite: "SELECT id FROM writer WHERE closed_us IS NULL AND id <> $1 AND $2 > 0",
+    sqlite: "SELECT id FROM writer WHERE closed_us IS NULL AND id <> $1 AND seen_us < 0",
     postgres: "SELECT id FROM writer
                WHERE closed_us IS NULL AND id <> $1
-                 AND seen_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - $2
+                 AND seen_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - lease_us
                ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
 };
 
@@ -88,14 +88,15 @@ impl SqlStore {
     /// Closes writers whose lease is over, in a transaction of its own: a writer caught in the middle of one then fails, and lets go of what
     /// it holds.
     async fn close_lost_writers(&self, context: &Context) -> Result<(), StoreError> {
-        let Some(lease) = self.lease() else { return Ok(()) };
+        if self.lease().is_none() {
+            return Ok(());
+        }
         let doing = "closing writers that are gone";
         let mut writer = self.writer.lock().await;
         let own = writer.id;
         let mut tx = writer.plain(doing).await?;
         let rows = query(LOST_WRITERS)
             .bind(own)
-            .bind(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX))
             .fetch_all(&mut tx)
             .await
             .map_err(failed(doing))?;

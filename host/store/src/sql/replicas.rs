@@ -59,6 +59,28 @@ impl Replicas for SqlStore {
         }
     }
 
+    async fn take_part(&self) -> Result<(), StoreError> {
+        let Place::Postgres(lease) = &self.place else {
+            return Ok(());
+        };
+        let doing = "taking part in the work";
+        let mut writer = self.writer.lock().await;
+        if writer.serves {
+            return Ok(());
+        }
+        let own = writer.id;
+        let mut tx = writer.plain(doing).await?;
+        query("UPDATE writer SET serves = 1 WHERE id = $1")
+            .bind(own)
+            .execute(&mut tx)
+            .await
+            .map_err(failed(doing))?;
+        tx.commit().await.map_err(failed(doing))?;
+        writer.serves = true;
+        lease.takes_part();
+        Ok(())
+    }
+
     fn lease(&self) -> Option<Duration> {
         match &self.place {
             Place::Sqlite { .. } => None,

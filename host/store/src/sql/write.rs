@@ -1,6 +1,7 @@
 //! The write transaction: one writer per process; audit rows, counters and the high-water time in the same commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::PgPool;
@@ -25,6 +26,10 @@ pub(crate) struct Writer {
     /// is read again.
     head: Option<Head>,
     name: String,
+    /// How long others leave its work alone after a heartbeat; zero where there are no others.
+    lease: Duration,
+    /// It runs operations, and has told the others so.
+    pub(crate) serves: bool,
     keys: Arc<Keys>,
 }
 
@@ -71,6 +76,7 @@ impl Writer {
     pub(crate) async fn new(
         connection: Connection,
         name: String,
+        lease: Duration,
         keys: Arc<Keys>,
         at: Timestamp,
     ) -> Result<Self, StoreError> {
@@ -79,6 +85,8 @@ impl Writer {
             id: 0,
             head: None,
             name,
+            lease,
+            serves: false,
             keys,
         };
         writer.register(at).await?;
@@ -120,6 +128,8 @@ impl Writer {
             .bind(after.map(|(_, n)| n))
             .bind(&self.name)
             .bind(SCHEMA_VERSION)
+            .bind(i64::try_from(self.lease.as_micros()).unwrap_or(i64::MAX))
+            .bind(i64::from(self.serves))
             .fetch_one(&mut tx)
             .await
             .map_err(failed(doing))?;
@@ -331,10 +341,10 @@ const RAISE: Sql = Sql {
 };
 
 const REGISTER: Sql = Sql {
-    sqlite: "INSERT INTO writer (opened_us, genesis, after_writer, after_n, name, schema_version, seen_us, high_water_us, head_hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $1, $1, $2) RETURNING id",
-    postgres: "INSERT INTO writer (opened_us, genesis, after_writer, after_n, name, schema_version, seen_us, high_water_us, head_hash)
-               VALUES ($1, $2, $3, $4, $5, $6, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT), $1, $2) RETURNING id",
+    sqlite: "INSERT INTO writer (opened_us, genesis, after_writer, after_n, name, schema_version, seen_us, high_water_us, head_hash, lease_us, serves)
+             VALUES ($1, $2, $3, $4, $5, $6, $1, $1, $2, $7, $8) RETURNING id",
+    postgres: "INSERT INTO writer (opened_us, genesis, after_writer, after_n, name, schema_version, seen_us, high_water_us, head_hash, lease_us, serves)
+               VALUES ($1, $2, $3, $4, $5, $6, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT), $1, $2, $7, $8) RETURNING id",
 };
 
 const NEWEST_ROW: &str = r#"

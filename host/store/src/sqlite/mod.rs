@@ -130,7 +130,14 @@ async fn become_writer(
     refuse_backward_clock(&mut writing.plain(doing).await?, context.at).await?;
     let keys = keys::open(writing.plain(doing).await?, key, randomness, context.at).await?;
     let connection = Connection::Sqlite(writing);
-    let writer = Writer::new(connection, process_name(), Arc::clone(&keys), context.at).await?;
+    let writer = Writer::new(
+        connection,
+        process_name(),
+        Duration::ZERO,
+        Arc::clone(&keys),
+        context.at,
+    )
+    .await?;
     Ok((writer, keys))
 }
 

@@ -104,6 +104,8 @@ async fn a_lease_is_over_when_nobody_beats() {
     database.open(at(0)).await.close().await.unwrap();
     let gone = database.join_with(at(0), SHORT).await.unwrap();
     let alive = database.join_with(at(0), SHORT).await.unwrap();
+    gone.take_part().await.unwrap();
+    alive.take_part().await.unwrap();
     let rows = people(&alive, 2).await;
     let plan: Vec<Planned> = rows.iter().map(|row| planned(row, vec![create("app")])).collect();
     commit(&alive, &plan, 1).await;
@@ -135,6 +137,66 @@ async fn a_lease_is_over_when_nobody_beats() {
         (alive.membership().writers.len() == 1).then_some(())
     })
     .await;
+}
+
+/// Whoever only looks takes nothing away from those who work, and says nothing of what it would be for them to see it.
+#[tokio::test]
+async fn only_who_takes_part_counts_also_after_beginning_anew() {
+    let Some(database) = crate::database() else { return };
+    database.open(at(0)).await.close().await.unwrap();
+    let worker = database.join_with(at(0), SHORT).await.unwrap();
+    let looker = database.join_with(at(0), SHORT).await.unwrap();
+    worker.take_part().await.unwrap();
+    let own = worker.membership().own;
+    until("the worker is seen", async || {
+        (looker.membership().writers.len() == 2).then_some(())
+    })
+    .await;
+    until("the worker is alone at work", async || {
+        (worker.membership().writers == [own] && worker.membership().settled).then_some(())
+    })
+    .await;
+
+    looker.take_part().await.unwrap();
+    assert!(
+        !looker.membership().settled,
+        "the other has not seen it take part"
+    );
+    until("both are at work", async || {
+        (worker.membership().writers.len() == 2 && looker.membership().settled).then_some(())
+    })
+    .await;
+    looker.rejoin(&context(1)).await.unwrap();
+    let again = looker.membership().own;
+    until("it takes part under its new number", async || {
+        worker.membership().writers.contains(&again).then_some(())
+    })
+    .await;
+}
+
+/// Each host has a lease of its own: one with a long lease is not taken over by the measure of one with a short lease.
+#[tokio::test]
+async fn leases_may_differ() {
+    let Some(database) = crate::database() else { return };
+    database.open(at(0)).await.close().await.unwrap();
+    let patient = database.join_with(at(0), SHORT * 100).await.unwrap();
+    let hasty = database.join_with(at(0), SHORT).await.unwrap();
+    one_person(&patient, vec![create("app")]).await;
+    claim(&patient, "app", 1, 2).await;
+    let silent_us = SHORT.as_micros() * 2;
+    let own = patient.membership().own;
+    database
+        .raw(&format!(
+            "UPDATE writer SET seen_us = CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - {silent_us} WHERE id = {own}"
+        ))
+        .await
+        .unwrap();
+    assert_eq!(
+        hasty.recover(&context(3)).await.unwrap(),
+        0,
+        "its lease is longer"
+    );
+    assert_eq!(take_over(&database, &patient, &hasty, 4).await, 1);
 }
 
 /// A writer that leaves in order frees its work at once.

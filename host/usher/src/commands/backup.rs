@@ -40,6 +40,13 @@ impl Backup {
             let message = format!("{} exists already; nothing was written", self.file.display());
             return Err(Failure::new(Exit::BadInput, message).advice("name another file, or say --force"));
         }
+        let above = std::path::absolute(&self.file)
+            .ok()
+            .and_then(|file| file.parent().map(std::path::Path::to_path_buf));
+        if let Some(above) = above.filter(|above| !above.is_dir()) {
+            let message = format!("there is no folder {}; nothing was written", above.display());
+            return Err(Failure::new(Exit::BadInput, message).advice("make it, or name another file"));
+        }
         let bar = progress::bytes(output, "backup");
         let told = bar.clone();
         let made = sqlite::backup(

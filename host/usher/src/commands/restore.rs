@@ -1,5 +1,6 @@
 //! `usher restore`
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +29,9 @@ pub(crate) struct Restore {
     file: PathBuf,
 }
 
+/// What every SQLite database begins with (its file format, section 1.3).
+const SQLITE_HEADER: &[u8] = b"SQLite format 3\0";
+
 impl Restore {
     /// Runs it.
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
@@ -40,7 +44,7 @@ impl Restore {
             .advice("restore a PostgreSQL database with its own means, then run `usher freeze --restored`"));
         };
         place.must_be_free()?;
-        std::fs::File::open(&self.file).map_err(|error| Failure::file("read", &self.file, &error))?;
+        self.must_be_a_backup()?;
         let stands = sqlite::rehearsal_moment_of_file(&self.file)
             .await
             .map_err(|error| self.refused(error))?;
@@ -56,6 +60,21 @@ impl Restore {
             render::backup::restored(restored, data, ink)
         })?;
         Ok(Exit::Ok)
+    }
+
+    /// Something else than a backup is a slip of whoever typed it, not a damaged backup.
+    fn must_be_a_backup(&self) -> Result<(), Failure> {
+        let cannot = |error| Failure::file("read", &self.file, &error);
+        let file = std::fs::File::open(&self.file).map_err(cannot)?;
+        let mut begins = Vec::with_capacity(SQLITE_HEADER.len());
+        file.take(SQLITE_HEADER.len() as u64)
+            .read_to_end(&mut begins)
+            .map_err(cannot)?;
+        if begins == SQLITE_HEADER {
+            return Ok(());
+        }
+        let message = format!("{} is not a backup; nothing was restored", self.file.display());
+        Err(Failure::new(Exit::BadInput, message).advice("name a file that `usher backup` made"))
     }
 
     /// Why it was not restored; nothing is a data folder that was not one.

@@ -81,8 +81,13 @@ pub(crate) fn choose(stands: Option<Timestamp>, now: Option<Timestamp>) -> Resul
     }
 }
 
+/// Until the clock shows `at`, or for as long as that was away when it began: a clock that is set back keeps nobody asleep.
 async fn sleep_by(clock: &dyn Clock, at: Timestamp) {
-    while let Ok(remaining) = Duration::try_from(at.duration_since(clock.now())) {
+    let began = Instant::now();
+    let away = |now: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    let most = away(clock.now());
+    loop {
+        let remaining = away(clock.now()).min(most.saturating_sub(began.elapsed()));
         if remaining.is_zero() {
             return;
         }
@@ -178,6 +183,31 @@ mod tests {
         let first_look =
             std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context))).await;
         assert!(first_look.is_ready());
+    }
+
+    /// Shows an hour less from the second look on.
+    #[derive(Default)]
+    struct SetBack(std::sync::atomic::AtomicBool);
+
+    #[async_trait]
+    impl Clock for SetBack {
+        fn now(&self) -> Timestamp {
+            let was_read = self.0.swap(true, std::sync::atomic::Ordering::Relaxed);
+            Timestamp::UNIX_EPOCH - SignedDuration::from_hours(i64::from(was_read))
+        }
+
+        async fn sleep_until(&self, at: Timestamp) {
+            sleep_by(self, at).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_keeps_nobody_asleep() {
+        let at = Timestamp::UNIX_EPOCH + SignedDuration::from_millis(50);
+        let sleeping = SetBack::default();
+        tokio::time::timeout(Duration::from_secs(60), sleeping.sleep_until(at))
+            .await
+            .expect("it sleeps for 50 ms, not for an hour");
     }
 
     #[tokio::test]
