@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use usher_lifecycle::connector::{CallError, Effect, ErrorKind};
 use usher_lifecycle::targets::{Limits, Target};
-use wasmtime::component::InstancePre;
+use wasmtime::component::{InstancePre, ResourceTableError};
 use wasmtime::{Error, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
 use crate::component::Loaded;
@@ -22,7 +22,7 @@ use crate::link::{self, Granted};
 use crate::log::GuestLog;
 use crate::secrets::Secrets;
 use crate::sql::SqlEndpoints;
-use crate::state::{RESOURCES_MAX, State};
+use crate::state::{RANDOM_BYTES_MAX, RESOURCES_MAX, State};
 
 /// Longest wait for a free slot. A call that waits longer is better given back to its queue.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
@@ -221,7 +221,15 @@ fn sort(error: &Error, journal: &Journal) -> (ErrorKind, String) {
         return limit("the stack");
     }
     let cause = error.root_cause().to_string();
-    // The error type is not public; a test holds this text.
+    // The guest's own table of handles is as large as the host's, and may fill first.
+    let is_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+    if is_full || cause.contains("store handle limit exceeded") {
+        return limit(&format!("{RESOURCES_MAX} handles"));
+    }
+    // The types of these errors are not public; tests hold their texts.
+    if cause.contains("requested len") && cause.contains("exceeds limit") {
+        return limit(&format!("{RANDOM_BYTES_MAX} random bytes at once"));
+    }
     if cause.contains("fuel allocated for hostcalls has been exhausted") {
         return limit(&format!("{HANDOVER_BYTES_MAX} bytes handed over at once"));
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
-use usher_lifecycle::connector::CallError;
+use usher_lifecycle::connector::{CallError, Descriptor};
 use usher_lifecycle::name::Name;
 use usher_lifecycle::targets::{ApplyMode, ConnectorReference, Grants, Limits, Target};
 
@@ -51,12 +51,14 @@ impl Sandbox {
             sql: !target.grants.sql.is_empty(),
         };
         let runner = Runner::new(self.runtime, &loaded, target, granted, secrets).await?;
-        let (_, settings_schema) = run_describe(&runner, false).await?;
+        let (general, settings_schema) = run_describe(&runner, false).await?;
+        check_named(&general, &target.connector)?;
         let violations = settings_schema.violations(&target.settings);
         if !violations.is_empty() {
             return Err(LoadError::Settings(violations));
         }
         let (descriptor, _) = run_describe(&runner, true).await?;
+        check_same(&general, &descriptor)?;
         let asked = runner.run("schema", |guest| guest.schema()).await;
         let account_schema = asked
             .map_err(|error| call_failed("tell its account schema", error))?
@@ -117,7 +119,7 @@ impl Sandbox {
 async fn run_describe(
     runner: &Runner,
     with_settings: bool,
-) -> Result<(usher_lifecycle::connector::Descriptor, crate::schema::Schema), LoadError> {
+) -> Result<(Descriptor, crate::schema::Schema), LoadError> {
     let described = runner
         .run("describe", |guest| guest.describe(with_settings))
         .await;
@@ -126,6 +128,47 @@ async fn run_describe(
         what: "description of itself",
         why,
     })
+}
+
+/// A connector that calls itself another name than the one the target asks for is not that connector.
+fn check_named(descriptor: &Descriptor, reference: &ConnectorReference) -> Result<(), LoadError> {
+    let (name, version) = match reference {
+        ConnectorReference::Digest(_) => return Ok(()),
+        ConnectorReference::Name { name, version } => (name.to_string(), version.as_deref()),
+    };
+    if descriptor.name == name && version.is_none_or(|version| descriptor.version == version) {
+        return Ok(());
+    }
+    Err(untrue(format!(
+        "the target asks for `{name}{}{}`, and it calls itself `{} {}`",
+        if version.is_some() { " " } else { "" },
+        version.unwrap_or_default(),
+        descriptor.name,
+        descriptor.version
+    )))
+}
+
+/// What a connector is cannot depend on the settings; what it can do may.
+fn check_same(general: &Descriptor, under_settings: &Descriptor) -> Result<(), LoadError> {
+    if (&general.name, &general.version) != (&under_settings.name, &under_settings.version) {
+        return Err(untrue(format!(
+            "it calls itself `{} {}` at first and `{} {}` under the target's settings",
+            general.name, general.version, under_settings.name, under_settings.version
+        )));
+    }
+    if general.settings_schema != under_settings.settings_schema {
+        return Err(untrue(
+            "its settings-schema is another one under the target's settings".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn untrue(why: String) -> LoadError {
+    LoadError::Description {
+        what: "description of itself",
+        why,
+    }
 }
 
 fn call_failed(what: &'static str, error: CallError) -> LoadError {

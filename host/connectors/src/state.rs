@@ -15,7 +15,7 @@ use crate::sql::SqlEndpoints;
 /// Resources (streams, requests, pollables) a call may hold at a time. Interpreters hold some hundreds.
 pub(crate) const RESOURCES_MAX: usize = 4_096;
 /// Most random bytes in one request: keys need 32.
-const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+pub(crate) const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 /// Size of the headers of one message, as the host holds them, in bytes.
 const FIELDS_BYTES_MAX: usize = 64 * 1024;
 

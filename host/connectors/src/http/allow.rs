@@ -85,7 +85,9 @@ impl Allowlist {
     /// Decides on a request. A refusal says what to add to the targets document.
     pub(crate) fn decide(&self, method: &Method, uri: &Uri) -> Result<Endpoint, Refusal> {
         let endpoint = Endpoint::of(uri).map_err(|why| refusal(format!("HTTP request refused: {why}")))?;
-        if matches!(*method, Method::CONNECT | Method::TRACE) {
+        // In any case of letters: what comes next on the way may not mind.
+        let never = [Method::CONNECT, Method::TRACE];
+        if never.iter().any(|name| method.as_str().eq_ignore_ascii_case(name.as_str())) {
             return Err(refusal(format!(
                 "HTTP request refused: the method {method} is never allowed"
             )));

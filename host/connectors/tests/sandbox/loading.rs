@@ -160,11 +160,11 @@ async fn changes_arrive_as_the_contract_says() {
             remove: vec![],
         },
     ];
-    let told = generation
+    let made = generation
         .update(&write(), "1", &changes, &login("ada"), Some("v1"))
         .await
-        .unwrap()
-        .id;
+        .unwrap();
+    let told = made.attributes["told"].as_str().unwrap();
     assert_eq!(
         told,
         "[\"a +None -None =Some(\\\"null\\\")\", \"b +Some(\\\"[1]\\\") -None =None\"] {\"login\":\"ada\"} Some(\"v1\")"

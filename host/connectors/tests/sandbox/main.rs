@@ -5,5 +5,8 @@
 mod containment;
 mod egress;
 mod guest_sql;
+mod hostile;
 mod loading;
+mod log_lines;
+mod neighbours;
 mod support;

@@ -38,10 +38,7 @@ pub(crate) fn target(settings: Value) -> Target {
     };
     Target {
         name: "app".parse().unwrap(),
-        connector: ConnectorReference::Name {
-            name: "hostile".parse().unwrap(),
-            version: None,
-        },
+        connector: named("hostile"),
         apply: ApplyMode::Auto,
         settings,
         grants: Grants {
@@ -53,8 +50,16 @@ pub(crate) fn target(settings: Value) -> Target {
     }
 }
 
+fn named(name: &str) -> ConnectorReference {
+    ConnectorReference::Name {
+        name: name.parse().unwrap(),
+        version: None,
+    }
+}
+
 pub(crate) fn noop_target() -> Target {
     Target {
+        connector: named("noop"),
         grants: Grants::default(),
         ..target(json!({}))
     }
@@ -85,6 +90,13 @@ pub(crate) async fn try_load(package: &str, target: &Target) -> Result<Arc<Gener
     let secrets = FixedSecrets::none().with("TOKEN", SECRET);
     sandbox()
         .load(usher_tests::component(package), target, Arc::new(secrets))
+        .await
+}
+
+/// Loads bytes that are no package of this workspace.
+pub(crate) async fn try_load_bytes(bytes: Vec<u8>, target: &Target) -> Result<Arc<Generation>, LoadError> {
+    sandbox()
+        .load(bytes, target, Arc::new(FixedSecrets::none()))
         .await
 }
 
@@ -122,6 +134,8 @@ pub(crate) enum Serve {
     Bytes(usize),
     /// Answers 302 to itself.
     Redirect,
+    /// Answers 302 to elsewhere.
+    RedirectTo(&'static str),
     /// Takes the request and never answers.
     Silence,
     /// Takes the request and closes.
@@ -135,6 +149,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<Mutex<usize>>,
+    open: Arc<Mutex<usize>>,
 }
 
 impl Server {
@@ -143,22 +158,34 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(Mutex::new(0));
-        let (journal, count) = (Arc::clone(&seen), Arc::clone(&connections));
+        let open = Arc::new(Mutex::new(0));
+        let (journal, count, opened) = (Arc::clone(&seen), Arc::clone(&connections), Arc::clone(&open));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 *count.lock().unwrap() += 1;
-                tokio::spawn(converse(stream, serve, Arc::clone(&journal)));
+                *opened.lock().unwrap() += 1;
+                let (journal, opened) = (Arc::clone(&journal), Arc::clone(&opened));
+                tokio::spawn(async move {
+                    converse(stream, serve, journal).await;
+                    *opened.lock().unwrap() -= 1;
+                });
             }
         });
         Self {
             port,
             seen,
             connections,
+            open,
         }
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Connections that are open now.
+    pub(crate) fn open(&self) -> usize {
+        *self.open.lock().unwrap()
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -176,8 +203,15 @@ async fn converse(mut stream: TcpStream, serve: Serve, journal: Arc<Mutex<Vec<Se
             Serve::Redirect => {
                 "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned()
             }
+            Serve::RedirectTo(place) => {
+                format!("HTTP/1.1 302 Found\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n")
+            }
             Serve::Close => return,
-            Serve::Silence => std::future::pending().await,
+            Serve::Silence => {
+                // Until the other side gives up.
+                while read_more(&mut stream, &mut held).await.is_some() {}
+                return;
+            }
         };
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;

@@ -137,7 +137,7 @@ impl<'g> Guest<'g> {
             .accounts()?
             .call_update(&mut self.store, &self.call, &write, id, &update)
             .await?;
-        checked(answer, convert::account)
+        checked(answer, |account| convert::same_account(account, id))
     }
 
     pub(crate) async fn disable(mut self, write: &WriteContext, id: &str) -> Result<AccountRecord, Failure> {
@@ -146,7 +146,7 @@ impl<'g> Guest<'g> {
             .accounts()?
             .call_disable(&mut self.store, &self.call, &write, id)
             .await?;
-        checked(answer, convert::account)
+        checked(answer, |account| convert::same_account(account, id))
     }
 
     pub(crate) async fn enable(mut self, write: &WriteContext, id: &str) -> Result<AccountRecord, Failure> {
@@ -155,7 +155,7 @@ impl<'g> Guest<'g> {
             .accounts()?
             .call_enable(&mut self.store, &self.call, &write, id)
             .await?;
-        checked(answer, convert::account)
+        checked(answer, |account| convert::same_account(account, id))
     }
 
     pub(crate) async fn delete(mut self, write: &WriteContext, id: &str) -> Result<(), Failure> {
@@ -169,7 +169,11 @@ impl<'g> Guest<'g> {
 
     pub(crate) async fn get(mut self, id: &str) -> Result<Option<AccountRecord>, Failure> {
         let answer = self.accounts()?.call_get(&mut self.store, &self.call, id).await?;
-        checked(answer, |account| account.map(convert::account).transpose())
+        checked(answer, |account| {
+            account
+                .map(|account| convert::same_account(account, id))
+                .transpose()
+        })
     }
 
     pub(crate) async fn find(mut self, query: &Find) -> Result<Vec<AccountRecord>, Failure> {
@@ -215,7 +219,7 @@ impl<'g> Guest<'g> {
         let answer = calls
             .call_members(&mut self.store, &self.call, entitlement, cursor, limit)
             .await?;
-        checked(answer, |page| convert::members(page, limit))
+        checked(answer, |page| convert::members(page, limit, entitlement))
     }
 
     pub(crate) async fn held(mut self, account: &str) -> Result<Vec<Holding>, Failure> {
@@ -223,7 +227,7 @@ impl<'g> Guest<'g> {
             .entitlement_calls()?
             .call_held(&mut self.store, &self.call, account)
             .await?;
-        checked(answer, convert::held)
+        checked(answer, |holdings| convert::held(holdings, account))
     }
 
     pub(crate) async fn grant(

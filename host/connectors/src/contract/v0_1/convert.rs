@@ -13,7 +13,8 @@ use usher_lifecycle::name::Name;
 use super::wit::exports::usher::connector::entitlements as entitlement_types;
 use super::wit::usher::connector::types;
 use crate::guest_text::{CODE_BYTES_MAX, CURSOR_BYTES_MAX, ID_BYTES_MAX, VERSION_BYTES_MAX, line, line_of};
-use crate::schema::{Schema, parse_attributes, parse_json};
+use crate::json::Reader;
+use crate::schema::Schema;
 
 /// Steps and permissions of one check that are kept: more than anybody reads.
 const CHECK_LINES_MAX: usize = 100;
@@ -23,6 +24,8 @@ const FOUND_MAX: usize = 10;
 const HELD_MAX: usize = 10_000;
 /// Longest wait a connector may ask for, in milliseconds: a day. Longer ones are for a person to decide.
 const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Attributes that together recognise a creation: over this it is a mistake.
+const UNIQUE_KEY_MAX: usize = 16;
 /// Longest address of a documentation page, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
 
@@ -109,9 +112,31 @@ fn capped(text: String, what: &str, bytes_max: usize) -> Checked<String> {
 }
 
 pub(super) fn account(account: types::Account) -> Checked<AccountRecord> {
+    read_account(account, &mut Reader::new())
+}
+
+/// The account that was asked for. Another one would be taken for it, with all that follows.
+pub(super) fn same_account(account: types::Account, asked: &str) -> Checked<AccountRecord> {
+    let account = self::account(account)?;
+    same(&account.id, asked, "account")?;
+    Ok(account)
+}
+
+fn same(answered: &str, asked: &str, what: &str) -> Checked<()> {
+    if answered == asked {
+        return Ok(());
+    }
+    Err(format!(
+        "with the {what} `{}` when asked for `{}`",
+        line_of(answered, CODE_BYTES_MAX),
+        line_of(asked, CODE_BYTES_MAX)
+    ))
+}
+
+fn read_account(account: types::Account, reader: &mut Reader) -> Checked<AccountRecord> {
     Ok(AccountRecord {
         id: id(account.id, "account id")?,
-        attributes: parse_attributes(&account.attributes)?,
+        attributes: reader.attributes(&account.attributes)?,
         state: match account.status {
             types::AccountStatus::Enabled => AccountState::Enabled,
             types::AccountStatus::Disabled => AccountState::Disabled,
@@ -135,7 +160,11 @@ pub(super) fn found(accounts: Vec<types::Account>) -> Checked<Vec<AccountRecord>
             accounts.len()
         ));
     }
-    accounts.into_iter().map(account).collect()
+    let reader = &mut Reader::new();
+    accounts
+        .into_iter()
+        .map(|account| read_account(account, reader))
+        .collect()
 }
 
 /// One page of anything.
@@ -143,7 +172,7 @@ fn page<G, T>(
     items: Vec<G>,
     next: Option<String>,
     limit: u32,
-    convert: fn(G) -> Checked<T>,
+    mut convert: impl FnMut(G, &mut Reader) -> Checked<T>,
 ) -> Checked<Page<T>> {
     if items.len() > limit as usize {
         return Err(format!("a page of {} items; {limit} were asked for", items.len()));
@@ -151,21 +180,23 @@ fn page<G, T>(
     let next = next
         .map(|cursor| capped(cursor, "cursor", CURSOR_BYTES_MAX))
         .transpose()?;
+    let reader = &mut Reader::new();
+    let items = items.into_iter().map(|item| convert(item, reader));
     Ok(Page {
-        items: items.into_iter().map(convert).collect::<Checked<_>>()?,
+        items: items.collect::<Checked<_>>()?,
         next,
     })
 }
 
 pub(super) fn accounts(answer: types::AccountPage, limit: u32) -> Checked<Page<AccountRecord>> {
-    page(answer.accounts, answer.next, limit, account)
+    page(answer.accounts, answer.next, limit, read_account)
 }
 
 pub(super) fn entitlements(
     answer: entitlement_types::EntitlementPage,
     limit: u32,
 ) -> Checked<Page<Entitlement>> {
-    page(answer.entitlements, answer.next, limit, |entitlement| {
+    page(answer.entitlements, answer.next, limit, |entitlement, _| {
         Ok(Entitlement {
             id: id(entitlement.id, "entitlement id")?,
             kind: line_of(&entitlement.kind, CODE_BYTES_MAX),
@@ -174,25 +205,39 @@ pub(super) fn entitlements(
     })
 }
 
-pub(super) fn members(answer: entitlement_types::HoldingPage, limit: u32) -> Checked<Page<Holding>> {
-    page(answer.holdings, answer.next, limit, holding)
+/// Who holds one entitlement.
+pub(super) fn members(
+    answer: entitlement_types::HoldingPage,
+    limit: u32,
+    entitlement: &str,
+) -> Checked<Page<Holding>> {
+    page(answer.holdings, answer.next, limit, |holding, reader| {
+        same(&holding.entitlement_id, entitlement, "entitlement")?;
+        read_holding(holding, reader)
+    })
 }
 
-pub(super) fn held(holdings: Vec<entitlement_types::Holding>) -> Checked<Vec<Holding>> {
+/// What one account holds.
+pub(super) fn held(holdings: Vec<entitlement_types::Holding>, account: &str) -> Checked<Vec<Holding>> {
     if holdings.len() > HELD_MAX {
         return Err(format!(
             "{} holdings of one account; at most {HELD_MAX} are accepted",
             holdings.len()
         ));
     }
-    holdings.into_iter().map(holding).collect()
+    let reader = &mut Reader::new();
+    let read = holdings.into_iter().map(|holding| {
+        same(&holding.account_id, account, "account")?;
+        read_holding(holding, reader)
+    });
+    read.collect()
 }
 
-fn holding(holding: entitlement_types::Holding) -> Checked<Holding> {
+fn read_holding(holding: entitlement_types::Holding, reader: &mut Reader) -> Checked<Holding> {
     let parameters = holding
         .parameters
         .as_deref()
-        .map(parse_json)
+        .map(|text| reader.document(text))
         .transpose()?
         .unwrap_or(Value::Null);
     if !matches!(parameters, Value::Null | Value::Object(_)) {
@@ -205,6 +250,17 @@ fn holding(holding: entitlement_types::Holding) -> Checked<Holding> {
     })
 }
 
+/// An address people click: nothing but a web page may be behind it.
+fn docs_url(url: String) -> Checked<String> {
+    let is_web = ["https://", "http://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    if url.len() > URL_BYTES_MAX || !is_web || line_of(&url, URL_BYTES_MAX) != url {
+        return Err("docs-url: not the address of a web page".to_owned());
+    }
+    Ok(url)
+}
+
 /// The descriptor, and the schema of settings ready for use.
 pub(super) fn descriptor(answer: types::Descriptor, entitlements: bool) -> Checked<(Descriptor, Schema)> {
     let name: Name = answer.name.parse().map_err(|error| format!("name: {error}"))?;
@@ -215,7 +271,7 @@ pub(super) fn descriptor(answer: types::Descriptor, entitlements: bool) -> Check
     let descriptor = Descriptor {
         name: name.to_string(),
         version: version.to_string(),
-        docs_url: answer.docs_url.map(|url| line_of(&url, URL_BYTES_MAX)),
+        docs_url: answer.docs_url.map(docs_url).transpose()?,
         settings_schema: settings.document().clone(),
         capabilities: Capabilities {
             disable: can("disable"),
@@ -227,6 +283,12 @@ pub(super) fn descriptor(answer: types::Descriptor, entitlements: bool) -> Check
             types::Creation::ClientId(attribute) => Creation::ClientId(id(attribute, "client-id attribute")?),
             types::Creation::UniqueKey(attributes) if attributes.is_empty() => {
                 return Err("creation: unique-key names no attribute".to_owned());
+            }
+            types::Creation::UniqueKey(attributes) if attributes.len() > UNIQUE_KEY_MAX => {
+                return Err(format!(
+                    "creation: unique-key names {} attributes; at most {UNIQUE_KEY_MAX} are accepted",
+                    attributes.len()
+                ));
             }
             types::Creation::UniqueKey(attributes) => Creation::UniqueKey(
                 attributes
