@@ -87,7 +87,10 @@ impl Allowlist {
         let endpoint = Endpoint::of(uri).map_err(|why| refusal(format!("HTTP request refused: {why}")))?;
         // In any case of letters: what comes next on the way may not mind.
         let never = [Method::CONNECT, Method::TRACE];
-        if never.iter().any(|name| method.as_str().eq_ignore_ascii_case(name.as_str())) {
+        if never
+            .iter()
+            .any(|name| method.as_str().eq_ignore_ascii_case(name.as_str()))
+        {
             return Err(refusal(format!(
                 "HTTP request refused: the method {method} is never allowed"
             )));

@@ -44,7 +44,10 @@ fn behaviours(port: u16) -> Vec<(&'static str, Value)> {
         ("sleep", json!({})),
         ("http", request.clone()),
         ("http-hoard", and(request.clone(), json!({ "count": 100 }))),
-        ("http-leave-open", and(request, json!({ "wait-ms": 20, "then": "trap" }))),
+        (
+            "http-leave-open",
+            and(request, json!({ "wait-ms": 20, "then": "trap" })),
+        ),
     ]
 }
 
@@ -171,5 +174,6 @@ async fn no_thread_is_lost_and_the_clock_of_the_guests_still_ticks() {
         tokio::spawn(async move { one.wait() }),
     );
     let met = tokio::time::timeout(Duration::from_secs(10), async { (both.0.await, both.1.await) });
-    met.await.expect("a worker is gone");
+    let (one, other) = met.await.expect("a worker is gone");
+    assert!(one.unwrap().is_leader() != other.unwrap().is_leader());
 }
