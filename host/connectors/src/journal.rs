@@ -1,7 +1,7 @@
 //! What one call has done to the world, kept by the host: the guest's own account of it is not relied on.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use usher_lifecycle::connector::Effect;
@@ -17,11 +17,16 @@ pub(crate) struct Journal {
     /// Requests and statements the call may still make.
     requests_left: AtomicU32,
     requests_max: u32,
+    /// Bytes of HTTP requests and answers the call may still move.
+    transfer_left: AtomicU64,
+    transfer_kib: u32,
     /// Requests and statements that could change something and have left (or may have).
     writes: AtomicU32,
     /// Those of them that have not been answered.
     unanswered: AtomicU32,
     refusals: Mutex<Vec<Refusal>>,
+    /// What went wrong last between the host and a peer.
+    trouble: Mutex<Option<String>>,
     /// The first limit reached.
     limit: Mutex<Option<String>>,
 }
@@ -46,14 +51,17 @@ impl Refusal {
 }
 
 impl Journal {
-    pub(crate) fn new(deadline: Instant, requests_max: u32) -> Self {
+    pub(crate) fn new(deadline: Instant, requests_max: u32, transfer_kib: u32) -> Self {
         Self {
             deadline,
             requests_left: AtomicU32::new(requests_max),
             requests_max,
+            transfer_left: AtomicU64::new(u64::from(transfer_kib) * 1024),
+            transfer_kib,
             writes: AtomicU32::new(0),
             unanswered: AtomicU32::new(0),
             refusals: Mutex::new(Vec::new()),
+            trouble: Mutex::new(None),
             limit: Mutex::new(None),
         }
     }
@@ -67,6 +75,19 @@ impl Journal {
             });
         if taken.is_err() {
             self.limit_reached(format!("requests = {}", self.requests_max));
+        }
+        taken.is_ok()
+    }
+
+    /// Takes bytes from what the call may move; false, and noted, when there are not that many left.
+    pub(crate) fn take_transfer(&self, bytes: usize) -> bool {
+        let taken = self
+            .transfer_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(bytes as u64)
+            });
+        if taken.is_err() {
+            self.limit_reached(format!("transfer-kib = {}", self.transfer_kib));
         }
         taken.is_ok()
     }
@@ -116,6 +137,16 @@ impl Journal {
         lock(&self.refusals).first().cloned()
     }
 
+    /// Notes what went wrong on the network. A guest is told a code; the operator is told this.
+    pub(crate) fn trouble(&self, what: String) {
+        *lock(&self.trouble) = Some(what);
+    }
+
+    /// What went wrong last on the network, if anything did.
+    pub(crate) fn last_trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
     /// Notes a limit that was reached; the first one counts.
     pub(crate) fn limit_reached(&self, limit: String) {
         lock(&self.limit).get_or_insert(limit);
@@ -138,7 +169,7 @@ mod tests {
 
     #[test]
     fn effect_is_none_only_while_no_write_can_have_arrived() {
-        let journal = Journal::new(Instant::now(), 1);
+        let journal = Journal::new(Instant::now(), 1, 1);
         assert_eq!(journal.effect(), Effect::None);
         journal.write_leaves();
         journal.write_leaves();
@@ -150,9 +181,17 @@ mod tests {
 
     #[test]
     fn requests_run_out_and_that_is_remembered() {
-        let journal = Journal::new(Instant::now(), 2);
+        let journal = Journal::new(Instant::now(), 2, 1);
         assert!(journal.take_requests(2));
         assert!(!journal.take_requests(1));
         assert_eq!(journal.limit().unwrap(), "requests = 2");
+    }
+
+    #[test]
+    fn bytes_run_out_and_that_is_remembered() {
+        let journal = Journal::new(Instant::now(), 2, 1);
+        assert!(journal.take_transfer(1_000) && journal.take_transfer(24));
+        assert!(!journal.take_transfer(1));
+        assert_eq!(journal.limit().unwrap(), "transfer-kib = 1");
     }
 }

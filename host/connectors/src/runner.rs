@@ -86,7 +86,11 @@ impl Runner {
         let _slots = self.slots().await?;
         let wall = Duration::from_millis(u64::from(self.limits.wall_ms));
         let deadline = Instant::now() + wall;
-        let journal = Arc::new(Journal::new(deadline, self.limits.requests));
+        let journal = Arc::new(Journal::new(
+            deadline,
+            self.limits.requests,
+            self.limits.transfer_kib,
+        ));
         let cpu = CpuClock::new();
         let calling = cpu.measure(async {
             let guest = self.guest(operation, &journal, &cpu).await?;
@@ -246,10 +250,12 @@ fn sort(error: &Error, journal: &Journal) -> (ErrorKind, String) {
             ),
         );
     }
-    (
-        ErrorKind::Crashed,
-        format!("the connector crashed: {}", line(&cause)),
-    )
+    let crashed = format!("the connector crashed: {}", line(&cause));
+    let message = match journal.last_trouble() {
+        Some(trouble) => format!("{crashed}; before that the host met: {trouble}"),
+        None => crashed,
+    };
+    (ErrorKind::Crashed, message)
 }
 
 fn denied(refusal: &Refusal) -> ErrorKind {
@@ -279,6 +285,8 @@ fn with_host_facts(mut error: CallError, journal: &Journal) -> CallError {
         if vague {
             error.kind = ErrorKind::LimitExceeded(limit);
         }
+    } else if let Some(trouble) = journal.last_trouble().filter(|_| vague) {
+        error.message = format!("{}; what the host met: {trouble}", error.message);
     }
     error
 }
@@ -288,7 +296,7 @@ mod tests {
     use super::*;
 
     fn journal() -> Journal {
-        Journal::new(Instant::now(), 10)
+        Journal::new(Instant::now(), 10, 1)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use usher_lifecycle::connector::{CallError, Descriptor};
 use usher_lifecycle::name::Name;
-use usher_lifecycle::targets::{ApplyMode, ConnectorReference, Grants, Limits, Target};
+use usher_lifecycle::targets::{ApplyMode, ConnectorReference, Grants, Limits, Target, Tls};
 
 use crate::component::{self, Loaded};
 use crate::engine::{self, Runtime};
@@ -190,6 +190,8 @@ fn no_target() -> Result<Target, LoadError> {
         settings: Value::Object(serde_json::Map::new()),
         grants: Grants::default(),
         http_auth: None,
+        tls: Tls::default(),
+        proxy: None,
         limits: Limits::default(),
     })
 }

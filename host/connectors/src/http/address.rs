@@ -15,10 +15,10 @@ pub(crate) enum AddressClass {
 
 /// Cloud metadata services that live inside otherwise private or public ranges.
 const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
-const METADATA_V6: [Ipv6Addr; 2] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-];
+/// The same in IPv6, as the first two segments of what the cloud keeps for itself: Amazon, Google, Oracle, Scaleway.
+const METADATA_V6: [(u16, u16); 4] = [(0xfd00, 0xec2), (0xfd20, 0xce), (0xfd00, 0xc1), (0xfd00, 0x42)];
+/// The prefix under which a network without IPv4 shows all of it (RFC 6052).
+const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
 
 /// Classifies an address.
 pub(crate) fn classify(address: IpAddr) -> AddressClass {
@@ -56,17 +56,27 @@ fn classify_v6(address: Ipv6Addr) -> AddressClass {
     if address == Ipv6Addr::LOCALHOST {
         return AddressClass::Private;
     }
-    if METADATA_V6.contains(&address) {
-        return AddressClass::Never;
+    if segments.starts_with(&NAT64) {
+        return classify_nat64(segments);
     }
     match (segments[0], segments[1]) {
+        network if METADATA_V6.contains(&network) => AddressClass::Never,
         // Unique local addresses.
         (0xfc00..=0xfdff, _) => AddressClass::Private,
-        // Teredo, documentation and 6to4 carry or hide other addresses.
-        (0x2001, 0 | 0xdb8) | (0x2002, _) => AddressClass::Never,
+        // Protocol assignments (Teredo, ORCHID, benchmarks), documentation and 6to4 carry or hide other addresses.
+        (0x2001, 0..=0x1ff | 0xdb8) | (0x2002, _) | (0x3fff, 0..=0xfff) => AddressClass::Never,
         (0x2000..=0x3fff, _) => AddressClass::Public,
-        // All else: unspecified, v4-mapped and v4-compatible, NAT64 (64:ff9b), discard, link-local, site-local, multicast.
+        // All else: unspecified, v4-mapped and v4-compatible, a network's own NAT64 (64:ff9b:1), discard, link-local, site-local, multicast.
         _ => AddressClass::Never,
+    }
+}
+
+/// Where there is only IPv6, this is how a public IPv4 address looks. Any other has no business behind that prefix.
+fn classify_nat64(segments: [u16; 8]) -> AddressClass {
+    let [.., high, low] = segments;
+    match classify_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))) {
+        AddressClass::Public => AddressClass::Public,
+        AddressClass::Private | AddressClass::Never => AddressClass::Never,
     }
 }
 
@@ -86,6 +96,7 @@ mod tests {
                     "100.128.0.1",
                     "2606:4700::1111",
                     "2001:4860::1",
+                    "64:ff9b::808:808",
                 ][..],
             ),
             (
@@ -137,6 +148,18 @@ mod tests {
                     "100::1",
                     "fd00:ec2::254",
                     "fd20:ce::254",
+                    "fd00:ec2::23",
+                    "fd00:c1::a9fe:a9fe",
+                    "fd00:42::42",
+                    "64:ff9b::a00:1",
+                    "64:ff9b::a9fe:a9fe",
+                    "64:ff9b:0:0:1::808:808",
+                    "2001:2::1",
+                    "2001:20::1",
+                    "3fff:1::1",
+                    "5f00::1",
+                    "::ffff:169.254.169.254",
+                    "::ffff:0:127.0.0.1",
                 ],
             ),
         ];

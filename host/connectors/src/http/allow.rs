@@ -4,6 +4,7 @@ use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 use usher_lifecycle::targets::{HttpGrant, HttpScheme};
 
+use super::missing;
 use crate::journal::Refusal;
 
 /// How often a path is percent-decoded while looking for dot segments: servers behind proxies decode more than once.
@@ -64,7 +65,7 @@ fn default_port(scheme: HttpScheme) -> u16 {
     }
 }
 
-fn scheme_name(scheme: HttpScheme) -> &'static str {
+pub(super) fn scheme_name(scheme: HttpScheme) -> &'static str {
     match scheme {
         HttpScheme::Https => "https",
         HttpScheme::Http => "http",
@@ -124,35 +125,21 @@ impl Allowlist {
                 "`{}` leads to a loopback or private address, which target `{}` does not grant",
                 endpoint.host, self.target
             ),
-            grant: Some(format!("{}private-addresses = true\n", self.grant_for(endpoint))),
+            grant: Some(format!(
+                "{}private-addresses = true\n",
+                missing::grant(&self.target, endpoint)
+            )),
         }
     }
 
     fn not_granted(&self, method: &Method, endpoint: &Endpoint, path: &str) -> Refusal {
-        let address = format!(
-            "{}://{}:{}",
-            scheme_name(endpoint.scheme),
-            endpoint.host,
-            endpoint.port
-        );
-        let path = crate::guest_text::line_of(path, 200);
-        Refusal {
-            what: format!(
-                "HTTP {method} {address}{path} is not granted to target `{}`",
-                self.target
-            ),
-            grant: Some(self.grant_for(endpoint)),
-        }
-    }
-
-    fn grant_for(&self, endpoint: &Endpoint) -> String {
-        format!(
-            "[[targets.{}.grants.http]]\nscheme = \"{}\"\nhost = \"{}\"\nport = {}\n",
-            self.target,
-            scheme_name(endpoint.scheme),
-            // A host comes from the guest; the URI parser admits no quote, but TOML must not depend on that.
-            endpoint.host.replace(['"', '\\'], ""),
-            endpoint.port
+        let same_endpoint = self.grants.iter().filter(|grant| leads_to(grant, endpoint));
+        missing::rule(
+            &self.target,
+            method,
+            endpoint,
+            path,
+            &same_endpoint.collect::<Vec<_>>(),
         )
     }
 }
@@ -161,7 +148,7 @@ fn refusal(what: String) -> Refusal {
     Refusal { what, grant: None }
 }
 
-fn has_method(grant: &HttpGrant, method: &Method) -> bool {
+pub(super) fn has_method(grant: &HttpGrant, method: &Method) -> bool {
     grant.methods.is_empty()
         || grant
             .methods
@@ -170,7 +157,7 @@ fn has_method(grant: &HttpGrant, method: &Method) -> bool {
 }
 
 /// The prefix ends at a `/`: `/scim` allows `/scim` and `/scim/Users`, not `/scimitar`.
-fn under_prefix(grant: &HttpGrant, path: &str) -> bool {
+pub(super) fn under_prefix(grant: &HttpGrant, path: &str) -> bool {
     let Some(prefix) = grant.path_prefix.as_deref() else {
         return true;
     };

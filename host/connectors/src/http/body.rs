@@ -6,15 +6,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
 use crate::journal::Journal;
-
-/// Longest silence within an answer.
-const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body with a cap.
 pub(crate) struct CappedBody {
@@ -30,19 +28,43 @@ impl CappedBody {
     pub(crate) fn new(
         inner: Incoming,
         response_kib: u32,
-        asked: Option<Duration>,
+        silence_max: Duration,
         journal: Arc<Journal>,
     ) -> Self {
-        let silence_max = asked.unwrap_or(BETWEEN_BYTES_TIMEOUT).min(BETWEEN_BYTES_TIMEOUT);
+        let until = Instant::now() + silence_max;
         Self {
             inner,
             bytes_left: response_kib as usize * 1024,
             response_kib,
-            journal,
+            silence: Box::pin(tokio::time::sleep_until(until.min(journal.deadline.into()))),
             silence_max,
-            silence: Box::pin(tokio::time::sleep(silence_max)),
+            journal,
         }
     }
+
+    /// Counts what came; nothing when it is more than may come.
+    fn take(&mut self, frame: &Frame<Bytes>) -> Option<()> {
+        let bytes = match (frame.data_ref(), frame.trailers_ref()) {
+            (Some(data), _) => data.len(),
+            (None, Some(trailers)) => head_bytes(trailers),
+            (None, None) => 0,
+        };
+        let Some(left) = self.bytes_left.checked_sub(bytes) else {
+            self.journal
+                .limit_reached(format!("response-kib = {}", self.response_kib));
+            return None;
+        };
+        self.bytes_left = left;
+        self.journal.take_transfer(bytes).then_some(())
+    }
+}
+
+/// Size of headers or trailers as HTTP/1.1 writes them.
+pub(super) fn head_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum()
 }
 
 impl Body for CappedBody {
@@ -56,21 +78,25 @@ impl Body for CappedBody {
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
             ready!(this.silence.as_mut().poll(context));
+            this.journal.trouble(format!(
+                "the answer stopped in the middle: nothing more for {} ms",
+                this.silence_max.as_millis()
+            ));
             return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
         };
-        this.silence.as_mut().reset(Instant::now() + this.silence_max);
-        let Some(frame) = frame else {
-            return Poll::Ready(None);
-        };
-        let frame = frame.map_err(Error::Hyper)?;
-        let bytes = frame.data_ref().map_or(0, Bytes::len);
-        let Some(left) = this.bytes_left.checked_sub(bytes) else {
-            this.journal
-                .limit_reached(format!("response-kib = {}", this.response_kib));
-            return Poll::Ready(Some(Err(Error::HttpResponseBodySize(None))));
-        };
-        this.bytes_left = left;
-        Poll::Ready(Some(Ok(frame)))
+        let until = Instant::now() + this.silence_max;
+        this.silence
+            .as_mut()
+            .reset(until.min(this.journal.deadline.into()));
+        match frame {
+            None => Poll::Ready(None),
+            Some(Ok(frame)) if this.take(&frame).is_some() => Poll::Ready(Some(Ok(frame))),
+            Some(Ok(_)) => Poll::Ready(Some(Err(Error::HttpResponseBodySize(None)))),
+            Some(Err(error)) => {
+                this.journal.trouble("the answer was cut off".to_owned());
+                Poll::Ready(Some(Err(Error::Hyper(error))))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {

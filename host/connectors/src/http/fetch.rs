@@ -27,7 +27,7 @@ pub(crate) enum FetchError {
     /// It may not be made as configured; trying again does not help.
     #[error("{0}")]
     Refused(String),
-    /// The peer could not be reached, or not be trusted. Nothing was sent.
+    /// The peer could not be reached, or not be trusted. It has done nothing.
     #[error("{0}")]
     Unreachable(String),
     /// It was sent, and the answer did not come, not whole, or not in time.
@@ -82,7 +82,7 @@ impl From<Failure> for FetchError {
     fn from(failure: Failure) -> Self {
         if failure.refusal.is_some() {
             Self::Refused(failure.what)
-        } else if failure.nothing_left {
+        } else if failure.nothing_done {
             Self::Unreachable(failure.what)
         } else {
             Self::Lost(failure.what)

@@ -1,5 +1,6 @@
 //! HTTP egress: how a connector's requests leave, if they may. Deny by default; see [`allow`] for what is checked, [`address`] and
-//! [`connect`] for where a connection may end, [`auth`] for how the host authenticates.
+//! [`connect`] for where a connection may end, [`auth`] for how the host authenticates, [`tls`] and [`proxy`] for how a connection is
+//! made, [`failure`] for what is said when there is no answer.
 
 mod address;
 mod allow;
@@ -8,25 +9,35 @@ mod body;
 mod connect;
 mod failure;
 mod fetch;
+mod headers;
+mod missing;
+mod proxy;
+mod resolve;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
 mod transport;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::header::PROXY_AUTHORIZATION;
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use usher_lifecycle::targets::{HttpAuth, Target};
+use hyper::body::Incoming;
+use usher_lifecycle::targets::{HttpAuth, HttpScheme, Target};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::journal::{Journal, Refusal};
 use crate::secrets::Secrets;
-use allow::Allowlist;
+use allow::{Allowlist, Endpoint};
 use body::CappedBody;
 use failure::Failure;
 #[allow(unused_imports, reason = "token endpoints come next")]
 pub(crate) use fetch::{FetchError, Fetcher};
-use transport::{Pool, Wire};
+use transport::{Pool, RESPONSE_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX, Wire};
 
 /// Largest request body, in bytes: far over any account; the body is held in memory while the decision is made.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
@@ -34,19 +45,29 @@ const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_CHUNK_BYTES: usize = 64 * 1024;
 /// Longest wait for the head of an answer, whatever the guest asks for.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest silence within an answer, whatever the guest asks for.
+const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(30);
+/// Shortest wait a guest can ask for: less would give up on everything, also on writes that have left.
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
 /// The egress of one generation: its rules, its credentials, its connections. Connections are never shared between targets.
 pub(crate) struct HttpEgress {
     allowlist: Arc<Allowlist>,
     auth: Option<HttpAuth>,
     secrets: Arc<dyn Secrets>,
     response_kib: u32,
+    wire: Wire,
     pool: Pool,
 }
 
 impl HttpEgress {
     /// Of one target; an error says what of its configuration cannot be used.
     pub(crate) async fn new(target: &Target, secrets: Arc<dyn Secrets>) -> Result<Self, String> {
-        let wire = Wire::new(target, secrets.as_ref()).await?;
+        let wire = Wire::new(&target.tls, target.proxy.clone(), Arc::clone(&secrets)).await?;
+        Self::over(wire, target, secrets)
+    }
+
+    fn over(wire: Wire, target: &Target, secrets: Arc<dyn Secrets>) -> Result<Self, String> {
         if let Some(auth) = &target.http_auth {
             auth::check(auth)?;
         }
@@ -54,14 +75,13 @@ impl HttpEgress {
             target.name.to_string(),
             target.grants.http.clone(),
         ));
-        let pool = wire.pool(Arc::clone(&allowlist));
-        let response_kib = target.limits.response_kib;
         Ok(Self {
+            pool: wire.pool(Arc::clone(&allowlist)),
             allowlist,
             auth: target.http_auth.clone(),
             secrets,
-            response_kib,
-            pool,
+            response_kib: target.limits.response_kib,
+            wire,
         })
     }
 
@@ -72,73 +92,140 @@ impl HttpEgress {
         options: RequestOptions,
         journal: Arc<Journal>,
     ) -> Result<Response<WasiBody>, Error> {
-        let until = Instant::now()
-            + options
-                .first_byte_timeout
-                .unwrap_or(FIRST_BYTE_TIMEOUT)
-                .min(FIRST_BYTE_TIMEOUT);
-        let until = until.min(journal.deadline).into();
+        let wait = clamp(options.first_byte_timeout, FIRST_BYTE_TIMEOUT);
+        let until = (Instant::now() + wait).min(journal.deadline);
         // The body is read even if the request is then refused: a guest whose body is not taken sees a broken pipe, not the
         // refusal, and some language runtimes trap.
         let (mut parts, body) = request.into_parts();
-        let body = tokio::time::timeout_at(until, read(body))
+        let body = tokio::time::timeout_at(until.into(), read(body))
             .await
             .map_err(|_| Error::ConnectionWriteTimeout)??;
-        if !journal.take_requests(1) {
+        let head_bytes = headers::request_head_bytes(&parts.uri, &parts.headers);
+        if !journal.take_requests(1) || !journal.take_transfer(head_bytes + body.len()) {
             return Err(Error::ConnectionLimitReached);
         }
-        self.allowlist
-            .decide(&parts.method, &parts.uri)
-            .map_err(|refusal| {
-                journal.refuse(refusal);
-                Error::HttpRequestDenied
-            })?;
-        // The host frames the message: its length is that of the body read above, its host that of the address checked.
-        parts.headers.remove(http::header::CONTENT_LENGTH);
-        parts.headers.remove(http::header::HOST);
-        parts.headers.remove(http::header::EXPECT);
-        if let Some(auth) = &self.auth {
-            auth::add(&mut parts.headers, auth, self.secrets.as_ref())
-                .await
-                .map_err(|why| {
-                    journal.refuse(Refusal {
-                        what: why,
-                        grant: None,
-                    });
-                    Error::ConfigurationError
-                })?;
+        let (endpoint, writes) = self.decide(&parts).map_err(|refusal| {
+            journal.refuse(refusal);
+            Error::HttpRequestDenied
+        })?;
+        headers::strip(&mut parts.headers);
+        self.identify(&mut parts, &endpoint).await.map_err(|what| {
+            journal.refuse(Refusal { what, grant: None });
+            Error::ConfigurationError
+        })?;
+        let request = Request::from_parts(parts, Full::new(body));
+        let response = self.exchange(request, writes, until, &journal).await?;
+        let head_bytes = body::head_bytes(response.headers());
+        if response.headers().len() > RESPONSE_HEADERS_MAX || head_bytes > RESPONSE_HEAD_BYTES_MAX {
+            journal.trouble(format!(
+                "the answer has more than {RESPONSE_HEADERS_MAX} headers or {RESPONSE_HEAD_BYTES_MAX} bytes of them"
+            ));
+            return Err(Error::HttpResponseHeaderSectionSize(Some(
+                RESPONSE_HEAD_BYTES_MAX as u32,
+            )));
         }
-        let writes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if !journal.take_transfer(head_bytes) {
+            return Err(Error::HttpResponseBodySize(None));
+        }
+        let silence = clamp(options.between_bytes_timeout, BETWEEN_BYTES_TIMEOUT);
+        Ok(response.map(|body| CappedBody::new(body, self.response_kib, silence, journal).boxed_unsync()))
+    }
+
+    /// Where a request goes and whether it can change something, if it is granted whatever the server takes it for.
+    fn decide(&self, parts: &http::request::Parts) -> Result<(Endpoint, bool), Refusal> {
+        let unclear = |why| Refusal {
+            what: format!("HTTP request refused: {why}"),
+            grant: None,
+        };
+        headers::one_path(&parts.headers).map_err(unclear)?;
+        let methods = headers::methods(&parts.method, &parts.headers).map_err(unclear)?;
+        let endpoint = self.allowlist.decide(&parts.method, &parts.uri)?;
+        for other in &methods[1..] {
+            self.allowlist.decide(other, &parts.uri)?;
+        }
+        Ok((endpoint, headers::can_write(&methods)))
+    }
+
+    /// Adds what the host identifies itself with, to the target and to the proxy.
+    async fn identify(&self, parts: &mut http::request::Parts, endpoint: &Endpoint) -> Result<(), String> {
+        if let Some(auth) = &self.auth {
+            auth::add(&mut parts.headers, auth, self.secrets.as_ref()).await?;
+        }
+        // Through a tunnel the proxy is told when the tunnel is made; the target never is.
+        if endpoint.scheme == HttpScheme::Http
+            && let Some(credentials) = self.wire.proxy_credentials().await?
+        {
+            parts.headers.insert(PROXY_AUTHORIZATION, credentials);
+        }
+        Ok(())
+    }
+
+    /// Lets a request leave and waits for the head of its answer; the journal knows at every step what may have arrived.
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        writes: bool,
+        until: Instant,
+        journal: &Journal,
+    ) -> Result<Response<Incoming>, Error> {
+        let plain = request.uri().scheme() == Some(&http::uri::Scheme::HTTP);
         if writes {
             journal.write_leaves();
         }
-        let sent = tokio::time::timeout_at(
-            until,
-            self.pool.request(Request::from_parts(parts, Full::new(body))),
-        )
-        .await;
-        let response = sent.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| {
-            let failure = Failure::of(&error);
-            if writes && failure.nothing_left {
+        let nothing_done = || {
+            if writes {
                 journal.write_came_to_nothing();
             }
-            if let Some(refusal) = failure.refusal {
-                journal.refuse(refusal);
+        };
+        let sent = tokio::time::timeout_at(until.into(), self.pool.request(request)).await;
+        let Ok(sent) = sent else {
+            journal.trouble("no answer in time".to_owned());
+            return Err(Error::ConnectionReadTimeout);
+        };
+        let response = sent.map_err(|error| {
+            let failure = Failure::of(&error);
+            if failure.nothing_done {
+                nothing_done();
+            }
+            match failure.refusal {
+                Some(refusal) => journal.refuse(refusal),
+                None => journal.trouble(failure.what),
             }
             failure.code
         })?;
-        if writes {
-            journal.write_answered();
+        match (response.status(), &self.wire.proxy) {
+            (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) if plain => {
+                nothing_done();
+                journal.trouble(proxy::wants_credentials(proxy));
+                Err(Error::DestinationUnavailable)
+            }
+            (StatusCode::SWITCHING_PROTOCOLS, _) => {
+                journal.trouble(
+                    "the answer asks for another protocol (101), which connectors cannot speak".to_owned(),
+                );
+                Err(Error::HttpUpgradeFailed)
+            }
+            _ => {
+                if writes {
+                    journal.write_answered();
+                }
+                Ok(response)
+            }
         }
-        let response_kib = self.response_kib;
-        Ok(response.map(|body| {
-            CappedBody::new(body, response_kib, options.between_bytes_timeout, journal).boxed_unsync()
-        }))
     }
+}
+
+/// What a guest asks for, within what the host allows.
+fn clamp(asked: Option<Duration>, most: Duration) -> Duration {
+    asked.map_or(most, |asked| asked.clamp(TIMEOUT_MIN, most))
 }
 
 async fn read(body: WasiBody) -> Result<Bytes, Error> {
     match Limited::new(body, REQUEST_BYTES_MAX).collect().await {
+        // They would be lost: the request leaves with its length, which leaves no place for them.
+        Ok(collected) if collected.trailers().is_some_and(|trailers| !trailers.is_empty()) => {
+            Err(Error::HttpRequestTrailerSectionSize(Some(0)))
+        }
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Error::HttpRequestBodySize(Some(REQUEST_BYTES_MAX as u64)))

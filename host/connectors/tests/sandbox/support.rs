@@ -11,7 +11,7 @@ use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::connector::WriteContext;
 use usher_lifecycle::targets::{
     ApplyMode, ConnectorReference, Grants, HttpAuth, HttpGrant, HttpScheme, Limits, SecretReference,
-    SqlGrant, Target,
+    SqlGrant, Target, Tls,
 };
 
 pub(crate) const SECRET: &str = "s3cr3t-token";
@@ -46,6 +46,8 @@ pub(crate) fn target(settings: Value) -> Target {
             sql: vec![sql],
         },
         http_auth: None,
+        tls: Tls::default(),
+        proxy: None,
         limits: Limits::default(),
     }
 }

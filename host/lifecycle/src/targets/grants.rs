@@ -62,7 +62,7 @@ fn read_http(table: &Table<'_, '_>) -> Option<HttpGrant> {
         .and_then(|item| item.choice(&[("https", HttpScheme::Https), ("http", HttpScheme::Http)]));
     let host = table
         .need("host", "the exact host name")
-        .and_then(|item| read_host(&item));
+        .and_then(|item| read_host(&item, item.text()?));
     let port = table
         .take("port")
         .map_or(Some(None), |item| item.number(1..=u16::MAX).map(Some));
@@ -85,8 +85,8 @@ fn read_http(table: &Table<'_, '_>) -> Option<HttpGrant> {
     })
 }
 
-fn read_host(item: &Item<'_, '_>) -> Option<String> {
-    let text = item.text()?;
+/// `text`, which stands in `item`, as an exact host.
+pub(super) fn read_host(item: &Item<'_, '_>, text: &str) -> Option<String> {
     let wrong = if text.is_empty() || text.len() > HOST_BYTES_MAX {
         Some(format!("a host name has from 1 to {HOST_BYTES_MAX} characters"))
     } else if text.contains('*') {

@@ -2,6 +2,7 @@
 
 mod grants;
 mod parse;
+mod wire;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use crate::name::{Name, TargetName};
 
 pub use grants::ENDPOINTS_MAX;
 pub use parse::{LIMITS_MAX, TARGETS_MAX, parse};
+pub use wire::{ClientCertificate, Proxy, ProxyAuth, Tls, TlsVersion};
 
 /// All targets, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +37,10 @@ pub struct Target {
     pub grants: Grants,
     /// How HTTP requests are authenticated, by the host.
     pub http_auth: Option<HttpAuth>,
+    /// TLS of its HTTP connections.
+    pub tls: Tls,
+    /// The proxy its HTTP connections go through.
+    pub proxy: Option<Proxy>,
     /// Limits on each call.
     pub limits: Limits,
 }
@@ -165,6 +171,8 @@ pub struct Limits {
     pub requests: u32,
     /// Bytes of one HTTP answer, in KiB.
     pub response_kib: u32,
+    /// Bytes of all HTTP requests and answers of one call, in KiB.
+    pub transfer_kib: u32,
     /// Calls at the same time on this target.
     pub concurrency: u32,
     /// How long after an unknown `create` the target may still hide the account, in milliseconds.
@@ -179,6 +187,7 @@ impl Default for Limits {
             memory_mib: 64,
             requests: 100,
             response_kib: 4_096,
+            transfer_kib: 65_536,
             concurrency: 8,
             settle_ms: 2_000,
         }

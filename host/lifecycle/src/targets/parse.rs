@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::grants::read_grants;
-use super::{ApplyMode, ConnectorReference, HttpAuth, Limits, SecretReference, Target, Targets};
+use super::wire::{read_proxy, read_tls};
+use super::{ApplyMode, ConnectorReference, HttpAuth, Limits, SecretReference, Target, Targets, Tls};
 use crate::document::DocumentErrors;
 use crate::document::item::Item;
 use crate::document::reader::{Reader, Table};
@@ -21,6 +22,7 @@ pub const LIMITS_MAX: Limits = Limits {
     memory_mib: 1_024,
     requests: 10_000,
     response_kib: 65_536,
+    transfer_kib: 1_048_576,
     concurrency: 256,
     settle_ms: 600_000,
 };
@@ -90,6 +92,21 @@ fn read_target(table: &Table<'_, '_>, name: TargetName) -> Option<Target> {
     let grants = optional(table.take("grants"), Default::default(), |item| {
         read_grants(&item)
     });
+    let (tls_item, proxy_item) = (table.take("tls"), table.take("proxy"));
+    let mut tls = optional(tls_item.as_ref(), Tls::default(), read_tls);
+    let mut proxy = optional(proxy_item.as_ref(), None, |item| read_proxy(item).map(Some));
+    let no_http = "is for HTTP, but no HTTP endpoint is granted: add [[….grants.http]]";
+    if let (Some(_), Some(item)) = (grants.as_ref().filter(|grants| grants.http.is_empty()), &tls_item) {
+        item.mistake_of_key(no_http);
+        tls = None;
+    }
+    if let (Some(_), Some(item)) = (
+        grants.as_ref().filter(|grants| grants.http.is_empty()),
+        &proxy_item,
+    ) {
+        item.mistake_of_key(no_http);
+        proxy = None;
+    }
     let auth_item = table.take("http-auth");
     let mut http_auth = optional(auth_item.as_ref(), None, |item| read_http_auth(item).map(Some));
     if let (Some(grants), Some(item)) = (&grants, &auth_item)
@@ -109,6 +126,8 @@ fn read_target(table: &Table<'_, '_>, name: TargetName) -> Option<Target> {
         settings: settings?,
         grants: grants?,
         http_auth: http_auth?,
+        tls: tls?,
+        proxy: proxy?,
         limits: limits?,
     })
 }
@@ -241,7 +260,7 @@ fn read_header(item: &Item<'_, '_>) -> Option<HttpAuth> {
 }
 
 /// Where a secret is. What is written instead of a reference is never shown: it may be the secret.
-fn read_secret(item: &Item<'_, '_>) -> Option<SecretReference> {
+pub(super) fn read_secret(item: &Item<'_, '_>) -> Option<SecretReference> {
     let table = item.table_as(
         "a reference, { store = \"name\" }, { env = \"NAME\" } or { file = \"/path\" }: a secret is never written here",
     )?;
@@ -303,6 +322,7 @@ fn read_limits(item: &Item<'_, '_>) -> Option<Limits> {
     let memory_mib = limit("memory-mib", default.memory_mib, LIMITS_MAX.memory_mib);
     let requests = limit("requests", default.requests, LIMITS_MAX.requests);
     let response_kib = limit("response-kib", default.response_kib, LIMITS_MAX.response_kib);
+    let transfer_kib = limit("transfer-kib", default.transfer_kib, LIMITS_MAX.transfer_kib);
     let concurrency = limit("concurrency", default.concurrency, LIMITS_MAX.concurrency);
     let settle_ms = limit("settle-ms", default.settle_ms, LIMITS_MAX.settle_ms);
     table.finish();
@@ -320,6 +340,7 @@ fn read_limits(item: &Item<'_, '_>) -> Option<Limits> {
         memory_mib: memory_mib?,
         requests: requests?,
         response_kib: response_kib?,
+        transfer_kib: transfer_kib?,
         concurrency: concurrency?,
         settle_ms: settle_ms?,
     })

@@ -1,0 +1,117 @@
+//! Headers of a guest's request: those that belong to the host are taken off, those that change what a request means are decided on.
+
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Method, Uri};
+use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
+
+/// Headers that frame a message or belong to one connection, besides those a guest cannot set at all. The host frames the message:
+/// its length is that of the body it read, its host that of the address it checked.
+const OF_THE_HOST: [HeaderName; 4] = [
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::TE,
+    header::TRAILER,
+];
+/// Headers by which some servers take a request for one with another method.
+const OTHER_METHOD: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
+/// Headers by which some servers take a request for one to another path.
+const OTHER_PATH: [HeaderName; 2] = [
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
+/// Takes off what the host itself decides.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    for name in OF_THE_HOST.iter().chain(&DEFAULT_FORBIDDEN_HEADERS) {
+        headers.remove(name);
+    }
+}
+
+/// All that a request may be to the server behind it: its method first, then those that override it. Each must be granted.
+pub(super) fn methods(method: &Method, headers: &HeaderMap) -> Result<Vec<Method>, String> {
+    let mut methods = vec![method.clone()];
+    for value in OTHER_METHOD.iter().flat_map(|name| headers.get_all(name)) {
+        let other = value
+            .to_str()
+            .ok()
+            .and_then(|text| text.trim().to_ascii_uppercase().parse().ok())
+            .ok_or("a header overrides the method with something that is none")?;
+        methods.push(other);
+    }
+    Ok(methods)
+}
+
+/// Refuses a request that names another path than the one that is decided on.
+pub(super) fn one_path(headers: &HeaderMap) -> Result<(), String> {
+    match OTHER_PATH.iter().find(|name| headers.contains_key(*name)) {
+        Some(name) => Err(format!(
+            "the header `{name}` could lead to a path that is not granted"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether a request with one of these methods can change something.
+pub(super) fn can_write(methods: &[Method]) -> bool {
+    methods
+        .iter()
+        .any(|method| !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS))
+}
+
+/// Size of a request's head, in bytes, as HTTP/1.1 writes it.
+pub(super) fn request_head_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
+    let path = uri.path_and_query().map_or(1, |path| path.as_str().len());
+    path + super::body::head_bytes(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, value: &str) -> HeaderMap {
+        let name: HeaderName = name.parse().unwrap();
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn what_frames_the_message_is_the_host_s() {
+        for name in [
+            "Host",
+            "Connection",
+            "Keep-Alive",
+            "Proxy-Connection",
+            "Proxy-Authorization",
+            "Transfer-Encoding",
+            "Content-Length",
+            "Upgrade",
+            "HTTP2-Settings",
+            "TE",
+            "Trailer",
+            "Expect",
+        ] {
+            let mut headers = with(name, "x");
+            strip(&mut headers);
+            assert!(headers.is_empty(), "{name}");
+        }
+        let mut headers = with("X-Trace", "7");
+        strip(&mut headers);
+        assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn an_overridden_method_counts_too() {
+        let overridden = methods(&Method::POST, &with("X-HTTP-Method-Override", " delete ")).unwrap();
+        assert_eq!(overridden, [Method::POST, Method::DELETE]);
+        assert!(can_write(
+            &methods(&Method::GET, &with("X-Method-Override", "PUT")).unwrap()
+        ));
+        assert!(!can_write(&methods(&Method::GET, &HeaderMap::new()).unwrap()));
+        assert!(methods(&Method::GET, &with("X-HTTP-Method", "a b")).is_err());
+        assert!(one_path(&with("X-Original-URL", "/admin")).is_err());
+        assert!(one_path(&with("X-Trace", "/admin")).is_ok());
+    }
+}
