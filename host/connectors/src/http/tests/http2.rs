@@ -145,16 +145,14 @@ async fn a_head_that_is_too_large_is_refused_in_both() {
         )
         .await;
         let outcome = ask(&egress, "POST", &format!("{URI}:{}/", server.port)).await;
+        let (code, trouble) = (outcome.code(), outcome.trouble());
         assert!(
-            outcome.code().contains("HeaderSectionSize"),
-            "{protocol}: {} {}",
-            outcome.code(),
-            outcome.trouble()
+            code.contains("HeaderSectionSize") || code == "HttpProtocolError",
+            "{protocol}: {code}"
         );
         assert!(
-            outcome.trouble().contains("100 headers"),
-            "{protocol}: {}",
-            outcome.trouble()
+            trouble.contains("100 headers") || trouble.contains("larger than 65536 bytes"),
+            "{protocol}: {trouble}"
         );
         assert_eq!(outcome.effect(), Effect::Unknown, "the target has worked on it");
     }
