@@ -320,6 +320,19 @@ mod tests {
     }
 
     #[test]
+    fn what_the_network_did_is_told_where_the_guest_is_vague() {
+        let journal = journal();
+        journal.trouble("TLS with `a`: its certificate has expired".to_owned());
+        let vague = CallError::harmless(ErrorKind::Unavailable, "TlsCertificateError");
+        assert_eq!(
+            with_host_facts(vague, &journal).message,
+            "TlsCertificateError; what the host met: TLS with `a`: its certificate has expired"
+        );
+        let precise = CallError::harmless(ErrorKind::Conflict, "taken");
+        assert_eq!(with_host_facts(precise, &journal).message, "taken");
+    }
+
+    #[test]
     fn nothing_done_is_not_believed_while_a_write_is_unanswered() {
         let journal = journal();
         let claim = || with_host_facts(CallError::harmless(ErrorKind::Unavailable, "lost"), &journal).effect;

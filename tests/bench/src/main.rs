@@ -4,6 +4,7 @@
 mod bare;
 mod claims;
 mod database;
+mod egress;
 mod import;
 mod measure;
 mod noop;
@@ -22,8 +23,9 @@ use anyhow::{Context as _, bail};
 use crate::database::Database::{Postgres, Sqlite};
 
 /// Every bench, in the order they run.
-const BENCHES: [&str; 9] = [
+const BENCHES: [&str; 10] = [
     "sandbox",
+    "egress",
     "operations-sqlite-1",
     "operations-sqlite-8",
     "operations-postgres-1",
@@ -82,6 +84,7 @@ fn run(name: &str) -> anyhow::Result<()> {
     let table = runtime.block_on(async {
         match name {
             "sandbox" => sandbox::run().await,
+            "egress" => egress::run().await,
             "operations-sqlite-1" => operations::run(Sqlite, 1).await,
             "operations-sqlite-8" => operations::run(Sqlite, 8).await,
             "operations-postgres-1" => operations::run(Postgres, 1).await,

@@ -19,7 +19,8 @@ use super::address::{AddressClass, classify};
 use super::allow::{Allowlist, Endpoint};
 use super::proxy;
 use super::stream::Stream;
-use super::tls::{self, TlsFailure};
+use super::tls;
+use super::tls_failure::TlsFailure;
 use super::transport::Wire;
 use crate::journal::Refusal;
 
@@ -69,7 +70,8 @@ impl CheckedConnector {
         match endpoint.scheme {
             HttpScheme::Http => Ok(Stream::plain(tcp, self.wire.proxy.is_some())),
             HttpScheme::Https => {
-                tls::handshake(Arc::clone(&self.wire.tls), &endpoint.host, tcp, times.handshake)
+                let config = self.wire.tls.config(times.tls_look).await;
+                tls::handshake(config, &endpoint.host, tcp, times.handshake)
                     .await
                     .map(Stream::tls)
                     .map_err(ConnectError::Tls)

@@ -6,7 +6,7 @@ use wasmtime_wasi_http::Error;
 
 use super::connect::ConnectError;
 use super::stream::Fate;
-use super::tls::TlsFailure;
+use super::tls_failure::TlsFailure;
 use super::transport::RESPONSE_HEAD_BYTES_MAX;
 use crate::guest_text::line_of;
 use crate::journal::Refusal;

@@ -17,6 +17,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tls_failure;
 mod transport;
 
 use std::sync::Arc;

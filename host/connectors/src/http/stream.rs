@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::tls;
+use super::tls_failure;
 
 /// A connection.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl AsyncRead for Stream {
         match &read {
             Ok(()) => this.has_answered |= buffer.filled().len() > before,
             Err(error) if !this.has_answered => {
-                if let Some(why) = tls::client_certificate_refused(error) {
+                if let Some(why) = tls_failure::client_certificate_refused(error) {
                     this.fate.0.get_or_init(|| why);
                 }
             }

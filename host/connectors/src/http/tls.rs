@@ -1,56 +1,152 @@
 //! TLS of one target: whom it trusts, what it identifies itself with, and what is said when a handshake fails.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::sync::Arc;
-use std::time::Duration;
+use std::io::Read as _;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, Error, InconsistentKeys, RootCertStore,
-    SupportedProtocolVersion,
-};
+use rustls::{ClientConfig, Error, InconsistentKeys, RootCertStore, SupportedProtocolVersion};
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use usher_lifecycle::targets::{ClientCertificate, Tls, TlsVersion};
 
-use crate::guest_text::line_of;
-use crate::secrets::Secrets;
+use super::tls_failure::{TlsFailure, failed};
+use crate::journal::lock;
+use crate::secrets::{SecretString, Secrets};
 
 /// Largest file of certificates, in bytes: all public authorities together have a quarter of this.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
-/// Names of a certificate shown when it is for others.
-const NAMES_SHOWN_MAX: usize = 5;
 
-/// Why there is no TLS with a peer. Safe to show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TlsFailure {
-    /// Its certificate is not accepted here.
-    Certificate(String),
-    /// It refused, and said why in an alert.
-    Alert(AlertDescription, String),
-    /// Anything else.
-    Protocol(String),
+/// TLS of one target, as its files and its key were when they were last looked at.
+pub(super) struct TargetTls {
+    tls: Tls,
+    secrets: Arc<dyn Secrets>,
+    current: Mutex<Current>,
 }
 
-impl TlsFailure {
-    pub(super) fn what(&self) -> &str {
-        match self {
-            Self::Certificate(what) | Self::Alert(_, what) | Self::Protocol(what) => what,
+struct Current {
+    config: Arc<ClientConfig>,
+    fingerprint: [u8; 32],
+    looked: Instant,
+}
+
+/// What the files and the key held at one moment.
+struct Material {
+    ca: Option<Vec<u8>>,
+    client: Option<(Vec<u8>, SecretString)>,
+}
+
+impl TargetTls {
+    /// Reads all of it. An error says which key and file, and what is wrong with it.
+    pub(super) async fn load(tls: &Tls, secrets: Arc<dyn Secrets>) -> Result<Self, String> {
+        let material = Material::read(tls, secrets.as_ref()).await?;
+        let current = Current {
+            config: config(tls, &material)?,
+            fingerprint: material.fingerprint(),
+            looked: Instant::now(),
+        };
+        Ok(Self {
+            tls: tls.clone(),
+            secrets,
+            current: Mutex::new(current),
+        })
+    }
+
+    /// For a new connection. A renewed certificate or key is used without loading the target again; one that cannot be used (half
+    /// written, say) is reported and the old one goes on.
+    pub(super) async fn config(&self, every: Duration) -> Arc<ClientConfig> {
+        let (config, fingerprint) = {
+            let mut current = lock(&self.current);
+            let due = current.looked.elapsed() >= every;
+            if due {
+                // Whoever comes meanwhile does not look too.
+                current.looked = Instant::now();
+            }
+            if !due || self.tls == Tls::default() {
+                return Arc::clone(&current.config);
+            }
+            (Arc::clone(&current.config), current.fingerprint)
+        };
+        match self.renewed(fingerprint).await {
+            Ok(None) => config,
+            Ok(Some((config, fingerprint))) => {
+                let mut current = lock(&self.current);
+                current.config = Arc::clone(&config);
+                current.fingerprint = fingerprint;
+                config
+            }
+            Err(why) => {
+                tracing::warn!(%why, "what changed in a target's TLS cannot be used; the old stays");
+                config
+            }
         }
+    }
+
+    async fn renewed(&self, old: [u8; 32]) -> Result<Option<(Arc<ClientConfig>, [u8; 32])>, String> {
+        let material = Material::read(&self.tls, self.secrets.as_ref()).await?;
+        let fingerprint = material.fingerprint();
+        if fingerprint == old {
+            return Ok(None);
+        }
+        Ok(Some((config(&self.tls, &material)?, fingerprint)))
     }
 }
 
-/// Reads what a target's TLS needs. An error says which key and file, and what is wrong with it.
-pub(super) async fn config(tls: &Tls, secrets: &dyn Secrets) -> Result<Arc<ClientConfig>, String> {
-    let roots = {
-        let tls = tls.clone();
-        tokio::task::spawn_blocking(move || roots(&tls))
-            .await
-            .map_err(|_| "tls.ca: reading it failed".to_owned())??
-    };
+impl Material {
+    async fn read(tls: &Tls, secrets: &dyn Secrets) -> Result<Self, String> {
+        let ca = match &tls.ca {
+            Some(path) => Some(read_file("ca", path).await?),
+            None => None,
+        };
+        let client = match &tls.client {
+            Some(client) => {
+                let key = secrets.resolve(&client.key).await;
+                let key = key.map_err(|why| format!("tls.client-key: {why}"))?;
+                Some((read_file("client-certificate", &client.certificate).await?, key))
+            }
+            None => None,
+        };
+        Ok(Self { ca, client })
+    }
+
+    fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let (certificate, key) = self
+            .client
+            .as_ref()
+            .map_or((&[][..], &[][..]), |(certificate, key)| {
+                (&certificate[..], key.expose().as_bytes())
+            });
+        for part in [self.ca.as_deref().unwrap_or_default(), certificate, key] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
+    }
+}
+
+async fn read_file(key: &'static str, path: &str) -> Result<Vec<u8>, String> {
+    let path = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .map_err(|error| format!("tls.{key}: `{path}` cannot be read: {error}"))?;
+        if bytes.len() as u64 > PEM_BYTES_MAX {
+            return Err(format!("tls.{key}: `{path}` has more than {PEM_BYTES_MAX} bytes"));
+        }
+        Ok(bytes)
+    });
+    reading
+        .await
+        .unwrap_or_else(|_| Err(format!("tls.{key}: reading the file failed")))
+}
+
+fn config(tls: &Tls, material: &Material) -> Result<Arc<ClientConfig>, String> {
     let both: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
     let versions = match tls.minimum_version {
         TlsVersion::V1_2 => both,
@@ -59,27 +155,32 @@ pub(super) async fn config(tls: &Tls, secrets: &dyn Secrets) -> Result<Arc<Clien
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(versions)
         .map_err(|error| format!("tls: {error}"))?
-        .with_root_certificates(roots);
-    let mut config = match &tls.client {
-        None => builder.with_no_client_auth(),
-        Some(client) => {
-            let (chain, key) = identity(client, secrets).await?;
+        .with_root_certificates(roots(tls, material.ca.as_deref())?);
+    let mut config = match (&tls.client, &material.client) {
+        (Some(client), Some((certificate, key))) => {
+            let chain = certificates("client-certificate", &client.certificate, certificate)?;
+            // The parser's own error could quote the key.
+            let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|_| {
+                "tls.client-key: this is not a private key in PEM without a passphrase (-----BEGIN PRIVATE KEY-----)"
+                    .to_owned()
+            })?;
             builder
                 .with_client_auth_cert(chain, key)
                 .map_err(|error| unusable_identity(client, &error))?
         }
+        (_, _) => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-fn roots(tls: &Tls) -> Result<RootCertStore, String> {
+fn roots(tls: &Tls, ca: Option<&[u8]>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     if tls.ca.is_none() || tls.public_roots {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    if let Some(path) = &tls.ca {
-        for (index, certificate) in certificates("ca", path)?.into_iter().enumerate() {
+    if let (Some(path), Some(pem)) = (&tls.ca, ca) {
+        for (index, certificate) in certificates("ca", path, pem)?.into_iter().enumerate() {
             roots.add(certificate).map_err(|error| {
                 format!(
                     "tls.ca: certificate {} of `{path}` cannot be used: {error}",
@@ -92,15 +193,8 @@ fn roots(tls: &Tls) -> Result<RootCertStore, String> {
 }
 
 /// What the file holds is not shown: it may be a key by mistake.
-fn certificates(key: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("tls.{key}: `{path}` cannot be read: {error}"))?;
-    if bytes.len() as u64 > PEM_BYTES_MAX {
-        return Err(format!("tls.{key}: `{path}` has more than {PEM_BYTES_MAX} bytes"));
-    }
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+fn certificates(key: &str, path: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(format!(
@@ -108,25 +202,6 @@ fn certificates(key: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, S
         )),
         Err(_) => Err(format!("tls.{key}: `{path}` is damaged: not all of it is PEM")),
     }
-}
-
-async fn identity(
-    client: &ClientCertificate,
-    secrets: &dyn Secrets,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
-    let key = secrets
-        .resolve(&client.key)
-        .await
-        .map_err(|why| format!("tls.client-key: {why}"))?;
-    // The parser's own error could quote the key.
-    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|_| {
-        "tls.client-key: this is not a private key in PEM without a passphrase (-----BEGIN PRIVATE KEY-----)".to_owned()
-    })?;
-    let path = client.certificate.clone();
-    let chain = tokio::task::spawn_blocking(move || certificates("client-certificate", &path))
-        .await
-        .map_err(|_| "tls.client-certificate: reading it failed".to_owned())??;
-    Ok((chain, key))
 }
 
 fn unusable_identity(client: &ClientCertificate, error: &Error) -> String {
@@ -160,91 +235,5 @@ pub(super) async fn handshake(
             "TLS with `{host}`: the handshake took longer than {} ms",
             limit.as_millis()
         ))),
-    }
-}
-
-fn failed(host: &str, error: &io::Error) -> TlsFailure {
-    let say = |what: &str| format!("TLS with `{host}`: {what}");
-    match tls_error(error) {
-        Some(Error::InvalidCertificate(why)) => TlsFailure::Certificate(say(&certificate_problem(host, why))),
-        Some(Error::AlertReceived(alert)) => TlsFailure::Alert(*alert, say(&alert_problem(*alert))),
-        Some(Error::InvalidMessage(_)) => TlsFailure::Protocol(say(
-            "the peer does not speak TLS on this port; should the grant say scheme = \"http\"?",
-        )),
-        Some(Error::PeerIncompatible(why)) => TlsFailure::Protocol(say(&format!(
-            "nothing in common with the peer (versions or ciphers): {why:?}"
-        ))),
-        Some(other) => TlsFailure::Protocol(say(&line_of(&other.to_string(), 200))),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            TlsFailure::Protocol(say("the peer hung up during the handshake"))
-        }
-        None => TlsFailure::Protocol(say(&error.to_string())),
-    }
-}
-
-fn tls_error(error: &io::Error) -> Option<&Error> {
-    error.get_ref().and_then(|inner| inner.downcast_ref())
-}
-
-fn certificate_problem(host: &str, why: &CertificateError) -> String {
-    match why {
-        CertificateError::UnknownIssuer => {
-            "its certificate was issued by nobody who is trusted here; name the issuer's certificate as `ca` in the target's `tls`"
-                .to_owned()
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired; who runs it must renew it".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet; is the clock right, here and there?".to_owned()
-        }
-        CertificateError::NotValidForName => format!("its certificate is not for `{host}`"),
-        // The names are the peer's: shown as one harmless line.
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            let names = presented.iter().take(NAMES_SHOWN_MAX).map(String::as_str);
-            let names = line_of(&names.collect::<Vec<_>>().join(", "), 300);
-            let names = if names.is_empty() { "no name at all" } else { &names };
-            format!("its certificate is not for `{host}`, but for {names}")
-        }
-        CertificateError::Revoked => "its certificate was revoked".to_owned(),
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its certificate is not one for servers".to_owned()
-        }
-        other => format!("its certificate is not accepted: {}", line_of(&other.to_string(), 200)),
-    }
-}
-
-fn alert_problem(alert: AlertDescription) -> String {
-    match refuses_our_certificate(alert) {
-        Some(why) => why.to_owned(),
-        None if alert == AlertDescription::UnrecognisedName => "the peer does not know this name".to_owned(),
-        None => {
-            format!("the peer refused ({alert:?}); it may want another TLS version, or a client certificate")
-        }
-    }
-}
-
-/// Whether an alert is about the client's certificate, and what it says.
-fn refuses_our_certificate(alert: AlertDescription) -> Option<&'static str> {
-    match alert {
-        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => Some(
-            "the peer wants a client certificate; name one as `client-certificate` and `client-key` in the target's `tls`",
-        ),
-        AlertDescription::UnknownCA => Some("the peer does not know the issuer of our client certificate"),
-        AlertDescription::CertificateExpired => Some("the peer says that our client certificate has expired"),
-        AlertDescription::CertificateRevoked => Some("the peer says that our client certificate was revoked"),
-        AlertDescription::BadCertificate
-        | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateUnknown
-        | AlertDescription::AccessDenied => Some("the peer refused our client certificate"),
-        _ => None,
-    }
-}
-
-/// Says so if a connection ended because the peer refused our certificate.
-pub(super) fn client_certificate_refused(error: &io::Error) -> Option<String> {
-    match tls_error(error) {
-        Some(Error::AlertReceived(alert)) => refuses_our_certificate(*alert).map(|why| format!("TLS: {why}")),
-        Some(_) | None => None,
     }
 }

@@ -8,13 +8,13 @@ use http::header::HeaderValue;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 use usher_lifecycle::targets::{Proxy, Tls};
 
 use super::allow::Allowlist;
 use super::connect::CheckedConnector;
+use super::proxy;
 use super::resolve::Resolver;
-use super::{proxy, tls};
+use super::tls::TargetTls;
 use crate::secrets::Secrets;
 
 /// How long an unused connection is kept: shorter than common servers do, so that few are found closed.
@@ -33,6 +33,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest handshake: four round trips to the far side of the world, and a slow signature.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a target's certificates and key are looked at again, when a connection is made.
+const TLS_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// How often an HTTP/2 connection is asked whether it is still there, used or not: one that a firewall forgot is then gone before a
 /// write is sent into it.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -46,6 +48,7 @@ pub(super) type Pool = Client<CheckedConnector, Full<Bytes>>;
 pub(super) struct Times {
     pub(super) connect: Duration,
     pub(super) handshake: Duration,
+    pub(super) tls_look: Duration,
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
 }
@@ -55,6 +58,7 @@ impl Default for Times {
         Self {
             connect: CONNECT_TIMEOUT,
             handshake: HANDSHAKE_TIMEOUT,
+            tls_look: TLS_LOOK_INTERVAL,
             ping_interval: PING_INTERVAL,
             ping_timeout: PING_TIMEOUT,
         }
@@ -64,7 +68,7 @@ impl Default for Times {
 /// How the connections of one target are made, whoever asks for them.
 #[derive(Clone)]
 pub(crate) struct Wire {
-    pub(super) tls: Arc<ClientConfig>,
+    pub(super) tls: Arc<TargetTls>,
     pub(super) proxy: Option<Proxy>,
     pub(super) resolver: Resolver,
     pub(super) times: Times,
@@ -79,7 +83,7 @@ impl Wire {
         secrets: Arc<dyn Secrets>,
     ) -> Result<Self, String> {
         Ok(Self {
-            tls: tls::config(tls, secrets.as_ref()).await?,
+            tls: Arc::new(TargetTls::load(tls, Arc::clone(&secrets)).await?),
             proxy,
             resolver: Resolver::System,
             times: Times::default(),

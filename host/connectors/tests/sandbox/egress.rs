@@ -285,6 +285,11 @@ async fn a_write_to_a_closed_port_did_nothing() {
         "{}",
         error.message
     );
+    assert!(
+        error.message.contains("no connection to 127.0.0.1"),
+        "{}",
+        error.message
+    );
     assert_eq!(server.connections(), 0);
 }
 

@@ -244,3 +244,38 @@ async fn what_cannot_be_used_is_refused_at_load_and_said_without_the_key() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_renewed_certificate_is_used_without_loading_the_target_again_and_a_broken_one_is_not() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let path = old.path();
+    let target = local("https", "app.example", 0x1bb, &old.trusted());
+    let old_server = serving(old.server(&["app.example"], &["http/1.1"])).await;
+    let new_server = serving(new.server(&["app.example"], &["http/1.1"])).await;
+    let target = usher_lifecycle::targets::Target {
+        grants: usher_lifecycle::targets::Grants {
+            http: [old_server.port, new_server.port]
+                .map(|port| usher_lifecycle::targets::HttpGrant {
+                    port: Some(port),
+                    ..target.grants.http[0].clone()
+                })
+                .to_vec(),
+            ..target.grants.clone()
+        },
+        ..target
+    };
+    let times = Times {
+        tls_look: Duration::ZERO,
+        ..Times::default()
+    };
+    let egress = egress_with(&target, loopback(), secrets(), times).await;
+    let (to_old, to_new) = (
+        format!("{URI}:{}/", old_server.port),
+        format!("{URI}:{}/", new_server.port),
+    );
+    assert_eq!(ask(&egress, "GET", &to_old).await.status(), 200);
+    std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nhalf writ").unwrap();
+    assert_eq!(ask(&egress, "GET", &to_new).await.code(), "TlsCertificateError");
+    std::fs::copy(new.path(), &path).unwrap();
+    assert_eq!(ask(&egress, "GET", &to_new).await.status(), 200);
+}
