@@ -28,6 +28,7 @@ use http::header::PROXY_AUTHORIZATION;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::capture_connection;
 use usher_lifecycle::targets::{HttpAuth, HttpScheme, Target};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -164,7 +165,7 @@ impl HttpEgress {
     /// Lets a request leave and waits for the head of its answer; the journal knows at every step what may have arrived.
     async fn exchange(
         &self,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         writes: bool,
         until: Instant,
         journal: &Journal,
@@ -178,8 +179,15 @@ impl HttpEgress {
                 journal.write_came_to_nothing();
             }
         };
+        let connection = capture_connection(&mut request);
         let sent = tokio::time::timeout_at(until.into(), self.pool.request(request)).await;
         let Ok(sent) = sent else {
+            // Without a connection nothing has left, and nothing will: the request is gone.
+            if connection.connection_metadata().is_none() {
+                nothing_done();
+                journal.trouble("no connection in time".to_owned());
+                return Err(Error::ConnectionTimeout);
+            }
             journal.trouble("no answer in time".to_owned());
             return Err(Error::ConnectionReadTimeout);
         };

@@ -198,6 +198,50 @@ async fn a_write_that_the_peer_refused_unseen_has_done_nothing_another_may_have(
     }
 }
 
+/// An HTTP/2 server that goes away when it is asked something, naming the last request it has worked on.
+async fn going_away(authority: &Authority, last: u8) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = TlsAcceptor::from(Arc::new(authority.server(&["app.example"], &["h2"])));
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let mut tls = acceptor.accept(tcp).await.unwrap();
+            let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+            tls.write_all(&settings).await.unwrap();
+            tls.read_exact(&mut [0; 24]).await.unwrap();
+            let mut kind = 0;
+            while kind != 1 {
+                let mut head = [0; 9];
+                tls.read_exact(&mut head).await.unwrap();
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                tls.read_exact(&mut vec![0; length as usize]).await.unwrap();
+                kind = head[3];
+            }
+            let go_away = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0];
+            tls.write_all(&go_away).await.unwrap();
+            tls.flush().await.unwrap();
+            let _ = tls.shutdown().await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_write_after_the_last_one_that_a_leaving_peer_took_has_done_nothing() {
+    let authority = Authority::new("ours");
+    for (last, effect) in [(0, Effect::None), (1, Effect::Unknown)] {
+        let port = going_away(&authority, last).await;
+        let egress = egress(
+            &local("https", "app.example", port, &authority.trusted()),
+            loopback(),
+        )
+        .await;
+        let outcome = ask(&egress, "POST", &format!("{URI}:{port}/")).await;
+        assert_eq!(outcome.effect(), effect, "{last}: {}", outcome.trouble());
+        assert_eq!(outcome.code(), "ConnectionTerminated");
+    }
+}
+
 #[tokio::test]
 async fn a_write_that_left_on_a_connection_that_died_is_not_sent_again() {
     // Answers one request, takes a second one, and hangs up.

@@ -351,6 +351,16 @@ async fn a_peer_that_falls_silent_is_given_up_on_before_and_within_the_answer() 
         ("no answer in time", Effect::Unknown)
     );
 
+    // The same in the middle of a handshake: nothing of the write has left.
+    let post = request("POST", &format!("https://app.example:{mute}/"), &[], "");
+    let secure = super::egress(&local("https", "app.example", mute, ""), loopback()).await;
+    let outcome = send(&secure, post, hurried, journal()).await;
+    assert_eq!(outcome.code(), "ConnectionTimeout");
+    assert_eq!(
+        (outcome.trouble().as_str(), outcome.effect()),
+        ("no connection in time", Effect::None)
+    );
+
     let half = stalling("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
     let get = request("GET", &format!("http://app.example:{half}/"), &[], "");
     let options = RequestOptions {
