@@ -56,10 +56,10 @@ pub(crate) struct Head {
     pub(crate) hash: [u8; 32],
 }
 
-/// A row as its statement takes it: one array of the JSON parameter.
+/// A row as its statement takes it: one array of the JSON parameter. Its hash, and after it what is sealed, stand in the parameter of bytes: from
+/// the place and for the length given last.
 #[derive(Serialize)]
 pub(super) struct NewRow(
-    i64,
     i64,
     i64,
     String,
@@ -67,13 +67,15 @@ pub(super) struct NewRow(
     Option<i64>,
     String,
     String,
-    String,
-    Option<String>,
+    usize,
+    Option<usize>,
 );
 
 /// The audit rows of one transaction.
 pub(super) struct NewRows {
     pub(super) rows: Vec<NewRow>,
+    /// Hashes and sealed texts of the rows, one after the other: written in hexadecimal they would be parsed as text twice.
+    pub(super) bytes: Vec<u8>,
     pub(super) head: Head,
     /// Identities whose key was made here, with the sealed key in hexadecimal.
     pub(super) made: Vec<(i64, String)>,
@@ -103,6 +105,7 @@ impl NewRows {
     pub(super) fn new(writer: i64, head: Head, keys: &Arc<Keys>) -> Self {
         Self {
             rows: Vec::new(),
+            bytes: Vec::new(),
             head,
             made: Vec::new(),
             fault: None,
@@ -156,8 +159,12 @@ impl NewRows {
             },
         );
         self.head = Head { n, hash };
+        // Both databases count from 1.
+        let from = self.bytes.len() + 1;
+        self.bytes.extend_from_slice(&hash);
+        self.bytes
+            .extend_from_slice(sealed.as_deref().unwrap_or_default());
         self.rows.push(NewRow(
-            self.writer,
             n,
             stamp.at_us,
             stamp.actor.to_owned(),
@@ -165,8 +172,8 @@ impl NewRows {
             entry.subject.map(|subject| subject.number),
             cause,
             payload,
-            hex(&hash),
-            sealed.map(|sealed| hex(&sealed)),
+            from,
+            sealed.map(|sealed| sealed.len()),
         ));
     }
 

@@ -250,6 +250,8 @@ impl Write<'_> {
             let rows = json_of(doing, &self.rows.rows)?;
             query(INSERT_AUDIT)
                 .bind(rows)
+                .bind(std::mem::take(&mut self.rows.bytes))
+                .bind(self.writer)
                 .execute(&mut self.tx)
                 .await
                 .map_err(failed(doing))?;
@@ -324,8 +326,9 @@ const KEEP_KEYS: &str = "
 
 const INSERT_AUDIT: &str = "
     INSERT INTO audit (writer, n, at_us, actor, event, identity, cause, payload, hash, sealed)
-    SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT), value ->> 3, value ->> 4,
-           CAST(value ->> 5 AS BIGINT), value ->> 6, value ->> 7, unhex(value ->> 8), unhex(value ->> 9)
+    SELECT $3, CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3,
+           CAST(value ->> 4 AS BIGINT), value ->> 5, value ->> 6, substr($2, CAST(value ->> 7 AS INTEGER), 32),
+           substr($2, CAST(value ->> 7 AS INTEGER) + 32, CAST(value ->> 8 AS INTEGER))
     FROM json_each($1) ORDER BY key";
 
 /// Every commit ends with it: the fence, the heartbeat, the end of the chain and the counters, all in the writer's own row.
