@@ -66,7 +66,7 @@ const KEPT: &[(&str, &[&str])] = &[
         "rusqlite",
         &["usher-connectors", "usher-connector-sql", "usher-tests"],
     ),
-    ("hyper", &["usher-connectors"]),
+    ("hyper", &["usher-connectors", "usher-bench"]),
     ("cel", &["usher-lifecycle"]),
     ("axum", &["usher-server", "usher-scim-server", "usher-tests"]),
     ("prometheus-client", &["usher-server"]),
