@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
+use http::uri::Scheme;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use usher_lifecycle::targets::HttpGrant;
 
 use super::allow::Allowlist;
 use super::failure::Failure;
+use super::proxy;
 use super::transport::{Pool, Wire};
 
 /// Makes calls to one endpoint that the operator configured. Its rule and its connections are not the connector's: neither can use
@@ -17,6 +20,7 @@ use super::transport::{Pool, Wire};
 #[allow(dead_code, reason = "token endpoints come next")]
 pub(crate) struct Fetcher {
     allowlist: Arc<Allowlist>,
+    wire: Wire,
     pool: Pool,
 }
 
@@ -45,6 +49,7 @@ impl Fetcher {
         let allowlist = Arc::new(Allowlist::new(target, vec![rule]));
         Self {
             pool: wire.pool(Arc::clone(&allowlist)),
+            wire: wire.clone(),
             allowlist,
         }
     }
@@ -52,18 +57,31 @@ impl Fetcher {
     /// Sends one request with an absolute URI and reads the whole answer, whatever its status. Redirects are not followed.
     pub(crate) async fn fetch(
         &self,
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
         response_bytes_max: usize,
         deadline: Instant,
     ) -> Result<Response<Bytes>, FetchError> {
         self.allowlist
             .decide(request.method(), request.uri())
             .map_err(|refusal| FetchError::Refused(refusal.what))?;
+        let plain = request.uri().scheme() == Some(&Scheme::HTTP);
         let fetching = async {
+            // Through a tunnel the proxy is told when the tunnel is made.
+            if plain
+                && let Some(credentials) = self.wire.proxy_credentials().await.map_err(FetchError::Refused)?
+            {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, credentials);
+            }
             let sent = self.pool.request(request.map(Full::new)).await;
             let response = sent.map_err(|error| FetchError::from(Failure::of(&error)))?;
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return Err(FetchError::Lost("it answered with another protocol".to_owned()));
+            match (response.status(), &self.wire.proxy) {
+                (StatusCode::SWITCHING_PROTOCOLS, _) => {
+                    return Err(FetchError::Lost("it answered with another protocol".to_owned()));
+                }
+                (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) if plain => {
+                    return Err(FetchError::Unreachable(proxy::wants_credentials(proxy)));
+                }
+                _ => {}
             }
             let (parts, body) = response.into_parts();
             match Limited::new(body, response_bytes_max).collect().await {

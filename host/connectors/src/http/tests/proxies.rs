@@ -233,3 +233,25 @@ async fn the_proxy_s_own_address_is_checked_and_so_are_targets_that_are_addresse
     }
     assert_eq!(heads.lock().unwrap().len(), 0);
 }
+
+#[tokio::test]
+async fn usher_s_own_calls_go_through_it_too() {
+    let (port, heads) = proxy(Manner::Asking).await;
+    for (more, reached) in [(CREDENTIALS, true), ("", false)] {
+        let target = target("http", INSIDE, 8080, &through(port, more));
+        let egress = behind(&target).await;
+        let rule = target.grants.http[0].clone();
+        let fetcher = crate::http::Fetcher::new(&egress.wire, "app".to_owned(), rule);
+        let request = http::Request::post(format!("http://{INSIDE}:8080/token")).body(Bytes::new());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let fetched = fetcher.fetch(request.unwrap(), 1_000, deadline).await;
+        match fetched {
+            Ok(response) => assert!(reached && &response.body()[..] == b"proxy"),
+            Err(error) => assert!(
+                !reached && error.to_string().contains("asks for `username`"),
+                "{error}"
+            ),
+        }
+    }
+    assert_eq!(heads.lock().unwrap().len(), 2);
+}
