@@ -78,7 +78,7 @@ const KEPT: &[(&str, &[&str])] = &[
 const PLUGINS: [&str; 4] = ["usher-sdk", "schemars", "serde", "serde_json"];
 
 /// Permissive licences. The same list as in `deny.toml`.
-const LICENCES: [&str; 14] = [
+const LICENCES: [&str; 15] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -90,6 +90,7 @@ const LICENCES: [&str; 14] = [
     "ISC",
     "MIT",
     "MIT-0",
+    "NCSA",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
@@ -513,4 +514,28 @@ fn the_architecture_page_shows_the_account_table_of_the_code() {
         read("host/ARCHITECTURE.md").contains(table.trim()),
         "copy host/lifecycle/account-table.md into host/ARCHITECTURE.md"
     );
+}
+
+#[test]
+fn every_test_the_security_page_names_is_there() {
+    let folder = workspace().join("host/connectors");
+    let page = std::fs::read_to_string(folder.join("SECURITY.md")).unwrap();
+    let named: Vec<(&str, &str)> = page
+        .split('`')
+        .filter_map(|word| word.split_once("::"))
+        .collect();
+    assert!(named.len() > 40, "only {} tests are named", named.len());
+    for (file, test) in named {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let is_there = text.lines().any(|line| {
+            let line = line.trim_start();
+            let line = line.strip_prefix("async ").unwrap_or(line);
+            line.starts_with(&format!("fn {test}("))
+        });
+        assert!(is_there, "{file} has no test {test}");
+    }
+    let fuzz = std::fs::read_to_string(workspace().join("tests/fuzz/src/lib.rs")).unwrap();
+    for target in page.split("fuzz target `").skip(1).filter_map(|rest| rest.split('`').next()) {
+        assert!(fuzz.contains(&format!("(\"{target}\",")), "there is no fuzz target {target}");
+    }
 }

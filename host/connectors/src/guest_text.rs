@@ -35,10 +35,18 @@ pub(crate) fn line_of(text: &str, bytes_max: usize) -> String {
     line
 }
 
-/// Whether a character neither moves the cursor nor hides or reorders what stands beside it.
+/// Whether a character neither moves the cursor nor hides or reorders what stands beside it. Joiners (U+200C, U+200D) do neither, and
+/// names in Persian and in Indic scripts need them.
 fn shows(character: char) -> bool {
     !character.is_control()
-        && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        && !matches!(character,
+            '\u{ad}'                        // soft hyphen: invisible
+            | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'       // line and paragraph separator, bidi embeddings and overrides
+            | '\u{2060}'..='\u{206f}'       // word joiner, invisible operators, bidi isolates, deprecated controls
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'     // tags: text nobody sees
+        )
 }
 
 #[cfg(test)]
@@ -48,6 +56,24 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(line("a\u{1b}[31m\nb\u{202e}c"), "a\\u{1b}[31m\\nb\\u{202e}c");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_shown_and_names_in_every_script_stay() {
+        let hidden = "a\u{ad}\u{200b}\u{2066}\u{feff}\u{e0041}\u{85}";
+        assert_eq!(
+            line(hidden),
+            "a\\u{ad}\\u{200b}\\u{2066}\\u{feff}\\u{e0041}\\u{85}"
+        );
+        for name in [
+            "Zoë Łukasz",
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष",
+            "王小明",
+            "👩\u{200d}💻",
+        ] {
+            assert_eq!(line(name), name);
+        }
     }
 
     #[test]

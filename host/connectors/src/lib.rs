@@ -9,6 +9,8 @@ mod component;
 mod contract;
 mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod guest_text;
 mod http;

@@ -7,6 +7,7 @@
 )]
 
 mod cargo;
+mod fuzz;
 mod lint;
 mod setup;
 mod test;
@@ -21,10 +22,14 @@ const HELP: &str = "\
 cargo xtask demo      builds Usher and plays three days of an HR file against two targets, with a kill in the middle
 cargo xtask test      everything: formatting, lints, guests, all tests, doc tests
 cargo xtask bench     the figures of host/BENCHMARKS.md, in release; arguments are passed on
+cargo xtask fuzz      coverage-guided runs of tests/fuzz: [TARGET] [--seconds N]
 cargo xtask guests    the connectors as components, into target/wasm32-wasip2/connector
 cargo xtask lint      formatting, clippy, and cargo-deny where it is installed";
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::stand_before_rustc() {
+        return code;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match chore(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,13 +44,14 @@ fn chore(arguments: &[String]) -> anyhow::Result<()> {
     let (name, rest) = arguments
         .split_first()
         .map_or(("help", &[][..]), |(name, rest)| (name.as_str(), rest));
-    if !rest.is_empty() && name != "bench" {
+    if !rest.is_empty() && !["bench", "fuzz"].contains(&name) {
         bail!("`{name}` takes no arguments\n{HELP}");
     }
     match name {
         "demo" => demo(),
         "test" => test::test(&Workspace::find()?),
         "bench" => bench(rest),
+        "fuzz" => fuzz::fuzz(&Workspace::find()?, rest),
         "guests" => Workspace::find()?.build_guests(),
         "lint" => lint::lint(&Workspace::find()?),
         "help" | "--help" | "-h" => {

@@ -2,8 +2,8 @@
 //! [`connect`] for where a connection may end, [`auth`] for how the host authenticates, [`tls`] and [`proxy`] for how a connection is
 //! made, [`failure`] for what is said when there is no answer.
 
-mod address;
-mod allow;
+pub(crate) mod address;
+pub(crate) mod allow;
 mod auth;
 mod body;
 mod connect;

@@ -7,11 +7,7 @@ use usher_connectors::Connector as _;
 use usher_lifecycle::connector::{CallError, Effect, ErrorKind, Find};
 use usher_lifecycle::targets::Limits;
 
-use crate::support::{hostile, login, noop, target, write};
-
-async fn misbehave(behaviour: &str) -> CallError {
-    misbehave_under(json!({ "behaviour": behaviour }), Limits::default()).await
-}
+use crate::support::{hostile, login, target, write};
 
 async fn misbehave_under(settings: Value, limits: Limits) -> CallError {
     let mut target = target(settings);

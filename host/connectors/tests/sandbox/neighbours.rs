@@ -43,22 +43,22 @@ fn behaviours(port: u16) -> Vec<(&'static str, Value)> {
         ("log-flood", json!({})),
         ("sleep", json!({})),
         ("http", request.clone()),
-        ("http-hoard", and(request.clone(), json!({ "count": 100 }))),
+        ("http-hoard", and(request.clone(), &json!({ "count": 100 }))),
         (
             "http-leave-open",
-            and(request, json!({ "wait-ms": 20, "then": "trap" })),
+            and(request, &json!({ "wait-ms": 20, "then": "trap" })),
         ),
     ]
 }
 
-fn and(mut settings: Value, more: Value) -> Value {
+fn and(mut settings: Value, more: &Value) -> Value {
     let settings_object = settings.as_object_mut().unwrap();
     settings_object.extend(more.as_object().unwrap().clone());
     settings
 }
 
 fn hostile_target(behaviour: &str, settings: Value, port: u16) -> Target {
-    let mut target = granting_http(target(and(settings, json!({ "behaviour": behaviour }))), port);
+    let mut target = granting_http(target(and(settings, &json!({ "behaviour": behaviour }))), port);
     target.limits = Limits {
         cpu_ms: 100,
         wall_ms: 500,

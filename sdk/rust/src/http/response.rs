@@ -73,7 +73,10 @@ impl Response {
     /// The body as JSON. After a 2xx to a write an unreadable body is an error whose effect is `applied`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let mut parser = serde_json::Deserializer::from_slice(&self.body);
-        serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+        let read = serde_path_to_error::deserialize(&mut parser).map_err(|error| error.to_string());
+        // What comes after the document would be ignored: an answer cut and joined on its way reads as the wrong one.
+        let whole = read.and_then(|read| parser.end().map(|()| read).map_err(|error| error.to_string()));
+        whole.map_err(|error| {
             let kind = crate::ErrorKind::Other("unreadable-answer".to_owned());
             let error = Error::new(
                 kind,
@@ -90,5 +93,20 @@ impl Response {
     /// The body as text; bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_one_document() {
+        let read = |body: &str| Response::new(200, vec![], body).json::<serde_json::Value>();
+        assert_eq!(read(" {\"id\":\"7\"}\n").unwrap()["id"], "7");
+        for body in ["{\"id\":\"7\"}{\"id\":\"8\"}", "{} x", ""] {
+            let message = read(body).unwrap_err().to_string();
+            assert!(message.contains("cannot be read"), "{body}: {message}");
+        }
     }
 }
