@@ -7,6 +7,7 @@ mod database;
 mod egress;
 mod import;
 mod measure;
+mod neighbours;
 mod noop;
 mod operations;
 mod people;
@@ -23,9 +24,10 @@ use anyhow::{Context as _, bail};
 use crate::database::Database::{Postgres, Sqlite};
 
 /// Every bench, in the order they run.
-const BENCHES: [&str; 10] = [
+const BENCHES: [&str; 11] = [
     "sandbox",
     "egress",
+    "neighbours",
     "operations-sqlite-1",
     "operations-sqlite-8",
     "operations-postgres-1",
@@ -85,6 +87,7 @@ fn run(name: &str) -> anyhow::Result<()> {
         match name {
             "sandbox" => sandbox::run().await,
             "egress" => egress::run().await,
+            "neighbours" => neighbours::run().await,
             "operations-sqlite-1" => operations::run(Sqlite, 1).await,
             "operations-sqlite-8" => operations::run(Sqlite, 8).await,
             "operations-postgres-1" => operations::run(Postgres, 1).await,
