@@ -36,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "usher-server",
         ],
     ),
-    ("xtask", &["usher-test-postgres"]),
+    ("xtask", &["usher-test-mariadb", "usher-test-postgres"]),
     ("usher-sdk", &[]),
     ("usher-connector-directory", &["usher-sdk"]),
     ("usher-connector-sql", &["usher-sdk"]),
@@ -162,7 +162,7 @@ fn imports_run_one_way() {
             );
         }
         for dependency in dependencies(package, true).intersection(&own) {
-            let is_support = ["usher-tests", "usher-test-postgres", "usher-sdk"].contains(dependency)
+            let is_support = ["usher-tests", "usher-test-mariadb", "usher-test-postgres", "usher-sdk"].contains(dependency)
                 || *dependency == name;
             assert!(
                 allowed.contains(dependency) || is_support,

@@ -66,12 +66,12 @@ impl Runner {
             exports,
             settings,
             limits: target.limits,
+            sql: Arc::new(SqlEndpoints::new(target, &secrets)),
             http: Arc::new(
                 HttpEgress::new(target, secrets)
                     .await
                     .map_err(LoadError::Configuration)?,
             ),
-            sql: Arc::new(SqlEndpoints::new(target_name.clone(), &target.grants.sql)),
             slots: Arc::new(Semaphore::new(target.limits.concurrency.max(1) as usize)),
             target: target_name,
         })

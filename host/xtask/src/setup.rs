@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use usher_test_postgres::Programs;
 
 use crate::cargo::{GUEST_TARGET, is_installed, run};
 
@@ -28,17 +27,45 @@ pub(crate) fn guest_target() -> anyhow::Result<()> {
     })
 }
 
-/// Sees to it that tests can start a PostgreSQL server: installs it by the system's package manager where we may, and says so where not. Under
-/// `CI=true` there is no test run without it.
-pub(crate) fn postgres() -> anyhow::Result<()> {
-    if let Err(reason) = Programs::find() {
-        println!("{reason}");
-        if let Some(prefix) = installer(is_root(), is_installed) {
-            install(prefix, "postgresql");
+/// A database server that tests start.
+struct DatabaseServer {
+    name: &'static str,
+    /// Debian's packages of it.
+    packages: &'static [&'static str],
+    /// Why it cannot be started, if so.
+    missing: fn() -> Option<String>,
+    /// Whether there is no test run without it: under `CI=true`.
+    required: fn() -> bool,
+}
+
+const DATABASE_SERVERS: [DatabaseServer; 2] = [
+    DatabaseServer {
+        name: "PostgreSQL",
+        packages: &["postgresql"],
+        missing: usher_test_postgres::skip_reason,
+        required: usher_test_postgres::required,
+    },
+    DatabaseServer {
+        name: "MariaDB",
+        packages: &["mariadb-server-core", "mariadb-client-core"],
+        missing: usher_test_mariadb::skip_reason,
+        required: usher_test_mariadb::required,
+    },
+];
+
+/// Sees to it that tests can start the database servers they need: installs them by the system's package manager where we may, and
+/// says so where not. Under `CI=true` there is no test run without them.
+pub(crate) fn database_servers() -> anyhow::Result<()> {
+    for server in &DATABASE_SERVERS {
+        if let Some(reason) = (server.missing)() {
+            println!("{reason}");
+            if let Some(prefix) = installer(is_root(), is_installed) {
+                install(prefix, server.packages);
+            }
         }
-    }
-    if let Some(warning) = without_postgres(Programs::find().map(drop), usher_test_postgres::required())? {
-        println!("{warning}");
+        if let Some(warning) = without(server.name, (server.missing)(), (server.required)())? {
+            println!("{warning}");
+        }
     }
     Ok(())
 }
@@ -62,7 +89,7 @@ fn is_root() -> bool {
 }
 
 /// Lists of packages may be missing or old (a fresh container has none): they are fetched when the first try fails.
-fn install(prefix: &[&str], package: &str) {
+fn install(prefix: &[&str], packages: &[&str]) {
     let apt = |arguments: &[&str]| {
         let words = [
             prefix,
@@ -74,31 +101,32 @@ fn install(prefix: &[&str], package: &str) {
         command.args(&words[1..]);
         command
     };
-    let install = ["install", "--yes", "--no-install-recommends", package];
-    println!("installing {package} by apt-get");
+    let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
+    let packages = packages.join(" and ");
+    println!("installing {packages} by apt-get");
     if run(apt(&install)).is_err() {
         // When this fails, the next says what that means.
         let _ = run(apt(&["update"]));
         if let Err(error) = run(apt(&install)) {
-            println!("{package} could not be installed: {error:#}");
+            println!("{packages} could not be installed: {error:#}");
         }
     }
 }
 
-/// What is said when there is no PostgreSQL after all; an error where it is required.
-fn without_postgres(found: Result<(), String>, required: bool) -> anyhow::Result<Option<String>> {
-    match found {
-        Ok(()) => Ok(None),
-        Err(reason) if required => bail!("CI=true, so the tests with PostgreSQL must run, but {reason}"),
-        Err(reason) => Ok(Some(format!(
-            "every test with PostgreSQL will be SKIPPED (SQLite's are run): {reason}"
+/// What is said when there is no such server after all; an error where it is required.
+fn without(server: &str, missing: Option<String>, required: bool) -> anyhow::Result<Option<String>> {
+    match missing {
+        None => Ok(None),
+        Some(reason) if required => bail!("CI=true, so the tests with {server} must run, but {reason}"),
+        Some(reason) => Ok(Some(format!(
+            "every test with {server} will be SKIPPED: {reason}"
         ))),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{installer, without_postgres};
+    use super::{installer, without};
 
     #[test]
     fn packages_are_installed_only_where_nobody_is_asked_for_a_password() {
@@ -114,19 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_postgres_says_so_and_fails_under_ci() {
-        let missing = || Err("PostgreSQL is not installed".to_owned());
-        assert_eq!(without_postgres(Ok(()), true).unwrap(), None);
-        let warning = without_postgres(missing(), false).unwrap().unwrap();
+    fn a_run_without_a_server_says_so_and_fails_under_ci() {
+        let missing = || Some("it is not installed".to_owned());
+        assert_eq!(without("MariaDB", None, true).unwrap(), None);
+        let warning = without("MariaDB", missing(), false).unwrap().unwrap();
         assert!(
-            warning.contains("SKIPPED") && warning.contains("not installed"),
+            warning.contains("MariaDB will be SKIPPED") && warning.contains("not installed"),
             "{warning}"
         );
-        assert!(
-            without_postgres(missing(), true)
-                .unwrap_err()
-                .to_string()
-                .contains("CI=true")
-        );
+        let refused = without("MariaDB", missing(), true).unwrap_err();
+        assert!(refused.to_string().contains("CI=true"), "{refused}");
     }
 }

@@ -12,7 +12,7 @@ use crate::{cargo, lint, setup};
 /// Lints, builds everything once, runs every test.
 pub(crate) fn test(workspace: &Workspace) -> anyhow::Result<()> {
     let start = Instant::now();
-    setup::postgres()?;
+    setup::database_servers()?;
     lint::lint(workspace)?;
     workspace.build_guests()?;
     // Programs and tests in one command: end-to-end tests start the programs, and dependencies are built once, with the same

@@ -1,7 +1,7 @@
 //! Users as rows.
 
 use usher_sdk::prelude::*;
-use usher_sdk::sql::{SqlError, SqlErrorKind, Statement, Value as Sql};
+use usher_sdk::sql::{SqlError, SqlErrorKind, Value as Sql};
 
 use crate::new_account::{NewAccount, bound, key_of};
 use crate::settings::Delete;
@@ -108,12 +108,15 @@ impl Accounts for SqlTables {
             &status.disabled
         };
         let column = tables.quoted(&status.column)?;
-        self.set(
+        let set = self.set(
             &tables,
             id,
             vec![(column, values::scalar(&tables.dialect, value))],
-        )?;
-        self.required(id)
+        );
+        // Who is not there is said first: an id that no row can have is refused as a value.
+        let account = self.required(id);
+        set?;
+        account
     }
 
     fn delete(&self, _: &Write, id: &str) -> Result<(), Error> {
@@ -132,13 +135,17 @@ impl Accounts for SqlTables {
         let mut statements = Vec::new();
         if self.settings.memberships.is_some() {
             let names = tables.memberships()?;
-            let text = tables.text(format!("DELETE FROM {} WHERE {} = ", names.table, names.user));
-            statements.push(text.bind(key.clone()).done());
+            let text = tables.text(format!("DELETE FROM {} WHERE ", names.table));
+            statements.push(text.is_exactly(&names.user, &key).done());
         }
-        let text = tables.text(format!("DELETE FROM {} WHERE {} = ", tables.users, tables.id));
-        statements.push(text.bind(key).done());
-        self.endpoint.execute(&statements)?;
-        Ok(())
+        let text = tables.text(format!("DELETE FROM {} WHERE ", tables.users));
+        statements.push(text.is_exactly(&tables.id, &key).done());
+        match self.endpoint.execute(&statements) {
+            Ok(_) => Ok(()),
+            // An id that no row can have.
+            Err(error) if error.kind == SqlErrorKind::Constraint && self.get(id)?.is_none() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn get(&self, id: &str) -> Result<Option<Account>, Error> {
@@ -147,7 +154,7 @@ impl Accounts for SqlTables {
             Some(key) => Ok(self
                 .select(&tables, &[(tables.id.clone(), key)])?
                 .into_iter()
-                .next()),
+                .find(|account| account.id == id)),
             None => Ok(None),
         }
     }
@@ -184,7 +191,12 @@ impl Accounts for SqlTables {
         let text = text
             .sql(format!(" ORDER BY {} LIMIT ", tables.id))
             .bind(i64::from(limit).into());
-        let accounts = self.read(&tables, text.done())?;
+        let statement = text.done();
+        let rows = self.endpoint.query(statement.sql, statement.parameters)?.rows;
+        let accounts: Vec<Account> = rows
+            .into_iter()
+            .map(|row| tables.account(row))
+            .collect::<Result<_, _>>()?;
         let full = accounts.len() >= limit as usize;
         let next = accounts.last().filter(|_| full).map(|account| account.id.clone());
         Ok(Page::new(accounts, next))
@@ -210,7 +222,7 @@ impl SqlTables {
             let comma = if position == 0 { "" } else { ", " };
             text = text.sql(format!("{comma}{column} = ")).bind(value);
         }
-        let statement = text.sql(format!(" WHERE {} = ", tables.id)).bind(key).done();
+        let statement = text.sql(" WHERE ").is_exactly(&tables.id, &key).done();
         self.endpoint.execute(&[statement]).map(|_| ())
     }
 
@@ -219,12 +231,13 @@ impl SqlTables {
         let text = text
             .sql(format!(" ORDER BY {} LIMIT ", tables.id))
             .bind(MAX_FOUND.into());
-        self.read(tables, text.done())
-    }
-
-    fn read(&self, tables: &Tables<'_>, statement: Statement) -> Result<Vec<Account>, Error> {
-        let rows = self.endpoint.query(statement.sql, statement.parameters)?.rows;
-        rows.into_iter().map(|row| tables.account(row)).collect()
+        let statement = text.done();
+        match self.endpoint.query(statement.sql, statement.parameters) {
+            Ok(found) => found.rows.into_iter().map(|row| tables.account(row)).collect(),
+            // A value that its column cannot hold: no row has it.
+            Err(error) if error.kind == SqlErrorKind::Constraint => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The row just made.

@@ -1,10 +1,10 @@
 //! Are the tables there, and what may we do with them? Every statement is about no row.
 
 use usher_sdk::prelude::*;
-use usher_sdk::sql::{Statement, Value as Sql};
+use usher_sdk::sql::{Dialect, Statement, Value as Sql};
 
 use crate::SqlTables;
-use crate::settings::StatusColumn;
+use crate::settings::{Delete, StatusColumn};
 use crate::tables::Tables;
 use crate::values::is_scalar;
 
@@ -28,17 +28,21 @@ pub(crate) fn check(connector: &SqlTables) -> Result<CheckReport, Error> {
         .map_err(Clone::clone);
     report = report.step("reach the database", speaks);
     let Ok(tables) = tables else { return Ok(report) };
-    for (what, table, column, select) in probes(&tables)? {
+    if tables.dialect == Dialect::Mysql {
+        report = report.step("roll back what fails", transactions(connector));
+    }
+    for probe in probes(&tables)? {
+        let what = probe.what;
         let seen = connector
             .endpoint
-            .query(format!("{select} WHERE 1 = 0"), Vec::new());
+            .query(format!("{} WHERE 1 = 0", probe.select), Vec::new());
         let there = seen.is_ok();
         report = report.step(
             format!("read {what}"),
             seen.map(|_| "table and columns are there").map_err(Error::from),
         );
         if there {
-            report = permissions(connector, report, what, &table, &column);
+            report = permissions(connector, report, &probe);
         }
         if let ("users", true, Some(status)) = (what, there, &tables.settings.users.status) {
             report = report.step(
@@ -85,60 +89,108 @@ fn shown(value: &Sql) -> String {
     text.chars().take(SHOWN_CHARS).collect()
 }
 
-/// What is looked at, its table, one of its columns, and a query that names every column used.
-fn probes(tables: &Tables<'_>) -> Result<Vec<(&'static str, String, String, String)>, Error> {
-    let mut probes = vec![("users", tables.users.clone(), tables.id.clone(), tables.select()?)];
+/// MySQL and MariaDB have tables that keep what was written when a transaction fails.
+fn transactions(connector: &SqlTables) -> Result<&'static str, Error> {
+    let settings = &connector.settings;
+    let mut names = vec![Sql::from(settings.users.table.as_str())];
+    names.extend(settings.memberships.iter().map(|of| Sql::from(of.table.as_str())));
+    let places = vec!["?"; names.len()].join(", ");
+    let query = format!(
+        "SELECT t.table_name FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine \
+         WHERE t.table_schema = DATABASE() AND e.transactions <> 'YES' AND t.table_name IN ({places})"
+    );
+    let found = connector.endpoint.query(query, names)?;
+    match found.rows.first().and_then(|row| row.first()?.to_id()) {
+        None => Ok("the tables have transactions"),
+        Some(table) => Err(Error::misconfigured(format!(
+            "table `{table}` has no transactions: ALTER TABLE {table} ENGINE = InnoDB"
+        ))),
+    }
+}
+
+/// A table, and what is done with it.
+struct Probe {
+    what: &'static str,
+    table: String,
+    /// A query that names every column used.
+    select: String,
+    /// The columns that are filled; none when no rows are made.
+    insert: Vec<String>,
+    /// The columns that are changed.
+    update: Vec<String>,
+}
+
+fn probes(tables: &Tables<'_>) -> Result<Vec<Probe>, Error> {
+    let written = tables.written()?;
+    let mut probes = vec![Probe {
+        what: "users",
+        table: tables.users.clone(),
+        select: tables.select()?,
+        update: written
+            .iter()
+            .filter(|column| **column != tables.id)
+            .cloned()
+            .collect(),
+        insert: written,
+    }];
     if tables.settings.memberships.is_some() {
         let names = tables.memberships()?;
         let select = format!(
             "SELECT {}, {} FROM {}",
             names.user, names.entitlement, names.table
         );
-        probes.push(("memberships", names.table, names.user, select));
+        probes.push(Probe {
+            what: "memberships",
+            table: names.table,
+            select,
+            insert: vec![names.user, names.entitlement],
+            update: Vec::new(),
+        });
     }
     if let Some(of) = &tables.settings.entitlements {
-        let (table, id) = (tables.quoted(&of.table)?, tables.quoted(&of.id)?);
+        let (table, id) = (tables.table(&of.table)?, tables.quoted(&of.id)?);
         let name = tables.quoted(of.name.as_deref().unwrap_or(&of.id))?;
-        let select = format!("SELECT {id}, {name} FROM {table}");
-        probes.push(("entitlements", table, id, select));
+        probes.push(Probe {
+            what: "entitlements",
+            select: format!("SELECT {id}, {name} FROM {table}"),
+            table,
+            insert: Vec::new(),
+            update: Vec::new(),
+        });
     }
     Ok(probes)
 }
 
-fn permissions(
-    connector: &SqlTables,
-    mut report: CheckReport,
-    what: &'static str,
-    table: &str,
-    column: &str,
-) -> CheckReport {
+/// Tries what is done with a table, on no row. The columns are those of real calls: rights may be given for single ones.
+fn permissions(connector: &SqlTables, mut report: CheckReport, probe: &Probe) -> CheckReport {
+    let Probe { what, table, .. } = probe;
     report = report.permission(format!("{what}: select"));
-    let wanted: &[(&str, String)] = match what {
-        "entitlements" => &[],
-        "memberships" => &[
-            (
-                "insert",
-                format!("INSERT INTO {table} ({column}) SELECT {column} FROM {table} WHERE 1 = 0"),
-            ),
-            ("delete", format!("DELETE FROM {table} WHERE 1 = 0")),
-        ],
-        _ => &[
-            (
-                "insert",
-                format!("INSERT INTO {table} ({column}) SELECT {column} FROM {table} WHERE 1 = 0"),
-            ),
-            (
-                "update",
-                format!("UPDATE {table} SET {column} = {column} WHERE 1 = 0"),
-            ),
-            ("delete", format!("DELETE FROM {table} WHERE 1 = 0")),
-        ],
+    let columns = probe.insert.join(", ");
+    let set: Vec<String> = probe
+        .update
+        .iter()
+        .map(|column| format!("{column} = {column}"))
+        .collect();
+    let mut wanted = Vec::new();
+    if !probe.insert.is_empty() {
+        let insert = format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {table} WHERE 1 = 0");
+        wanted.push(("insert", insert));
+    }
+    if !set.is_empty() {
+        wanted.push((
+            "update",
+            format!("UPDATE {table} SET {} WHERE 1 = 0", set.join(", ")),
+        ));
+    }
+    let deletes = match *what {
+        "users" => connector.settings.delete == Delete::Row,
+        _ => !probe.insert.is_empty(),
     };
+    if deletes {
+        wanted.push(("delete", format!("DELETE FROM {table} WHERE 1 = 0")));
+    }
     for (right, sql) in wanted {
-        match connector
-            .endpoint
-            .execute(&[Statement::new(sql.as_str(), Vec::new())])
-        {
+        match connector.endpoint.execute(&[Statement::new(sql, Vec::new())]) {
             Ok(_) => report = report.permission(format!("{what}: {right}")),
             Err(error) => report = report.step::<&str>(format!("{right} {what}"), Err(error.into())),
         }

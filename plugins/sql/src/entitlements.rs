@@ -24,7 +24,7 @@ impl Entitlements for SqlTables {
             Some(table) => {
                 let id = tables.quoted(&table.id)?;
                 let name = tables.quoted(table.name.as_deref().unwrap_or(&table.id))?;
-                let from = tables.quoted(&table.table)?;
+                let from = tables.table(&table.table)?;
                 (
                     id.clone(),
                     tables.text(format!("SELECT {id}, {name} FROM {from}")),
@@ -178,10 +178,24 @@ impl Entitlements for SqlTables {
         };
         let statement = tables
             .text(format!("DELETE FROM {} WHERE ", names.table))
-            .all_equal(&[(names.user, user), (names.entitlement, held)])
+            .all_equal(&[
+                (names.user.clone(), user.clone()),
+                (names.entitlement.clone(), held.clone()),
+            ])
             .done();
-        self.endpoint.execute(&[statement])?;
-        Ok(())
+        match self.endpoint.execute(&[statement]) {
+            Ok(_) => Ok(()),
+            // An id that no row can have.
+            Err(error) if error.kind == SqlErrorKind::Constraint => {
+                let pair = [(names.user, user), (names.entitlement, held)];
+                if self.exists(&tables, &names.table, &pair)? {
+                    Err(error.into())
+                } else {
+                    Ok(())
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -204,7 +218,7 @@ fn insert(
     ));
     text = match &tables.settings.entitlements {
         Some(of) => {
-            let (from, of_id) = (tables.quoted(&of.table)?, tables.quoted(&of.id)?);
+            let (from, of_id) = (tables.table(&of.table)?, tables.quoted(&of.id)?);
             text.sql(format!("e.{of_id} FROM {users} u, {from} e WHERE e.{of_id} = "))
                 .bind(held.clone())
                 .sql(" AND ")
@@ -230,11 +244,12 @@ impl SqlTables {
             .text(format!("SELECT 1 FROM {table} WHERE "))
             .all_equal(conditions);
         let statement = text.sql(" LIMIT ").bind(1.into()).done();
-        Ok(!self
-            .endpoint
-            .query(statement.sql, statement.parameters)?
-            .rows
-            .is_empty())
+        match self.endpoint.query(statement.sql, statement.parameters) {
+            Ok(found) => Ok(!found.rows.is_empty()),
+            // A value that its column cannot hold.
+            Err(error) if error.kind == SqlErrorKind::Constraint => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Without a table of entitlements each one a membership could name exists.
@@ -242,7 +257,7 @@ impl SqlTables {
         match &self.settings.entitlements {
             None => Ok(true),
             Some(of) => {
-                let (from, id) = (tables.quoted(&of.table)?, tables.quoted(&of.id)?);
+                let (from, id) = (tables.table(&of.table)?, tables.quoted(&of.id)?);
                 self.exists(tables, &from, &[(id, key.clone())])
             }
         }

@@ -1,7 +1,7 @@
 //! A user that is to be made: its columns, and what must not be there yet.
 
 use usher_sdk::prelude::*;
-use usher_sdk::sql::{Statement, Value as Sql};
+use usher_sdk::sql::{Dialect, Statement, Value as Sql};
 
 use crate::tables::Tables;
 use crate::values;
@@ -77,6 +77,11 @@ impl NewAccount {
                 names.join(", ")
             ))
             .bind_all(columns.iter().map(|(_, value)| value.clone()))
+            .sql(match tables.dialect {
+                // MariaDB has no WHERE without a FROM.
+                Dialect::Mysql => " FROM DUAL",
+                Dialect::Sqlite | Dialect::Postgresql | Dialect::Other(_) => "",
+            })
             .sql(format!(
                 " WHERE NOT EXISTS (SELECT 1 FROM {} WHERE ",
                 tables.users

@@ -17,6 +17,9 @@ const MAX_COLUMNS: usize = 200;
 pub(crate) struct Settings {
     /// The name of the granted SQL endpoint.
     pub(crate) endpoint: String,
+    /// The schema the tables are in, on PostgreSQL; the one the role finds them in unless said.
+    #[serde(default)]
+    pub(crate) schema: Option<String>,
     /// The table of users.
     pub(crate) users: Users,
     /// The attributes that together are unique among the users, for example `["username"]`.
@@ -258,6 +261,9 @@ impl Settings {
             ("users.table".to_owned(), users.table.as_str()),
             ("users.id".to_owned(), &users.id),
         ];
+        if let Some(schema) = &self.schema {
+            names.push(("schema".to_owned(), schema));
+        }
         if let Some(status) = &users.status {
             names.push(("users.status.column".to_owned(), &status.column));
         }

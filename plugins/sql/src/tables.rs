@@ -26,14 +26,24 @@ pub(crate) struct MembershipNames {
 
 impl<'a> Tables<'a> {
     pub(crate) fn new(settings: &'a Settings, dialect: Dialect) -> Result<Self, Error> {
-        let users = quote_identifier(&dialect, &settings.users.table)?;
         let id = quote_identifier(&dialect, &settings.users.id)?;
-        Ok(Self {
+        let mut tables = Self {
             settings,
             dialect,
-            users,
+            users: String::new(),
             id,
-        })
+        };
+        tables.users = tables.table(&settings.users.table)?;
+        Ok(tables)
+    }
+
+    /// A table, quoted, in the schema of the settings.
+    pub(crate) fn table(&self, name: &str) -> Result<String, Error> {
+        let name = self.quoted(name)?;
+        match &self.settings.schema {
+            Some(schema) => Ok(format!("{}.{name}", self.quoted(schema)?)),
+            None => Ok(name),
+        }
     }
 
     /// Begins a statement.
@@ -84,6 +94,25 @@ impl<'a> Tables<'a> {
         Ok(format!("SELECT {} FROM {}", names.join(", "), self.users))
     }
 
+    /// The columns a new account fills, but not an id that the database makes.
+    pub(crate) fn written(&self) -> Result<Vec<String>, Error> {
+        let users = &self.settings.users;
+        let mut names = Vec::new();
+        if let Some(attribute) = &users.id_from
+            && !self.is_id(attribute)
+        {
+            names.push(self.id.clone());
+        }
+        let status = users.status.as_ref().map(|status| &status.column);
+        for column in users.marker.iter().chain(status) {
+            names.push(self.quoted(column)?);
+        }
+        for (attribute, column) in &users.columns {
+            names.push(self.quoted(column_name(attribute, column))?);
+        }
+        Ok(names)
+    }
+
     /// The account in a row of [`Tables::select`].
     pub(crate) fn account(&self, row: Vec<Sql>) -> Result<Account, Error> {
         let users = &self.settings.users;
@@ -124,7 +153,7 @@ impl<'a> Tables<'a> {
             ));
         };
         Ok(MembershipNames {
-            table: self.quoted(&memberships.table)?,
+            table: self.table(&memberships.table)?,
             user: self.quoted(&memberships.user)?,
             entitlement: self.quoted(&memberships.entitlement)?,
             entitlement_kind: memberships.entitlement_type.unwrap_or(IdType::Text),
@@ -161,6 +190,19 @@ impl Text<'_> {
         self.sql
             .push_str(&placeholder(self.dialect, self.parameters.len()));
         self
+    }
+
+    /// `column = id`, and nothing that only counts as equal: on MySQL texts usually do whatever their case and accents, and a change
+    /// would go to somebody else's row.
+    pub(crate) fn is_exactly(self, column: &str, id: &Sql) -> Self {
+        let exact = matches!((self.dialect, id), (Dialect::Mysql, Sql::Text(_)));
+        let text = self.sql(format!("{column} = ")).bind(id.clone());
+        if exact {
+            text.sql(format!(" AND CAST(CONVERT({column} USING utf8mb4) AS BINARY) = "))
+                .bind(id.clone())
+        } else {
+            text
+        }
     }
 
     /// `column = value`, joined by `AND`; a NULL is asked for as SQL wants it.

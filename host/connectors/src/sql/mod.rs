@@ -1,18 +1,33 @@
 //! SQL for guests. This is host code working with a guest's statements: a least-privileged connection, capped in rows, bytes and
-//! time, confined to the granted database. See [`confine`] for what a statement may do.
+//! time, confined to the granted database. For SQLite see [`confine`] for what a statement may do. For servers see [`statement`], the
+//! rights of each kind of server, and [`server`] for how a call ends in time and leaves nothing behind.
 
 mod confine;
 mod error;
+mod idle;
+mod mysql;
+mod postgresql;
+mod server;
 mod sqlite;
+mod statement;
+mod target_server;
+#[cfg(test)]
+mod testing;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use usher_lifecycle::targets::SqlGrant;
+use usher_lifecycle::targets::{SqlDatabase, Target};
 
 use crate::journal::{Journal, Refusal};
+use crate::secrets::Secrets;
 pub(crate) use error::{SqlError, SqlErrorKind};
+use mysql::MysqlSession;
+use postgresql::PostgresqlSession;
+use server::ServerEndpoint;
 use sqlite::SqliteEndpoint;
+use target_server::Server;
 
 /// Longest statement, in bytes; the contract says so.
 pub(crate) const STATEMENT_BYTES_MAX: usize = 64 * 1024;
@@ -22,6 +37,10 @@ const STATEMENTS_MAX: usize = 100;
 const ROWS_MAX: usize = 1_000;
 /// Bytes of one query's rows; the contract says so.
 const ROW_SET_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Values of one statement: no table has as many columns.
+const PARAMETERS_MAX: usize = 1_000;
+/// Bytes of the values of one call of `query` or `execute`: as many as a query may return.
+const PARAMETER_BYTES_MAX: usize = ROW_SET_BYTES_MAX;
 
 /// A value, bound or returned.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +51,26 @@ pub(crate) enum SqlValue {
     Real(f64),
     Text(String),
     Blob(Vec<u8>),
+}
+
+impl SqlValue {
+    /// What it weighs in a row set, in bytes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Boolean(_) => 1,
+            Self::Integer(_) | Self::Real(_) => 8,
+            Self::Text(value) => value.len(),
+            Self::Blob(value) => value.len(),
+        }
+    }
+}
+
+/// Which SQL an endpoint speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgresql,
+    Mysql,
 }
 
 /// One statement with its values.
@@ -48,33 +87,55 @@ pub(crate) struct RowSet {
     pub(crate) rows: Vec<Vec<SqlValue>>,
 }
 
+/// One granted endpoint.
+#[derive(Clone)]
+enum Endpoint {
+    Sqlite(Arc<SqliteEndpoint>),
+    Postgresql(Arc<ServerEndpoint<PostgresqlSession>>),
+    Mysql(Arc<ServerEndpoint<MysqlSession>>),
+}
+
 /// The SQL endpoints granted to one target.
 pub(crate) struct SqlEndpoints {
     target: String,
-    endpoints: BTreeMap<String, Arc<SqliteEndpoint>>,
+    endpoints: BTreeMap<String, Endpoint>,
 }
 
 impl SqlEndpoints {
-    pub(crate) fn new(target: String, grants: &[SqlGrant]) -> Self {
-        let endpoints = grants
-            .iter()
-            .map(|grant| {
-                (
-                    grant.endpoint.clone(),
-                    Arc::new(SqliteEndpoint::new(grant.sqlite.clone().into())),
-                )
-            })
-            .collect();
-        Self { target, endpoints }
+    pub(crate) fn new(target: &Target, secrets: &Arc<dyn Secrets>) -> Self {
+        let connections_max = target.limits.concurrency.max(1) as usize;
+        let endpoints = target.grants.sql.iter().map(|grant| {
+            let secrets = Arc::clone(secrets);
+            let endpoint = match &grant.database {
+                SqlDatabase::Sqlite(path) => Endpoint::Sqlite(Arc::new(SqliteEndpoint::new(path.into()))),
+                SqlDatabase::Postgresql(server) => {
+                    let server = Server::new("PostgreSQL", server.clone(), secrets);
+                    Endpoint::Postgresql(ServerEndpoint::new(server, connections_max))
+                }
+                SqlDatabase::Mysql(server) => {
+                    let server = Server::new("MySQL", server.clone(), secrets);
+                    Endpoint::Mysql(ServerEndpoint::new(server, connections_max))
+                }
+            };
+            (grant.endpoint.clone(), endpoint)
+        });
+        Self {
+            target: target.name.to_string(),
+            endpoints: endpoints.collect(),
+        }
     }
 
-    /// Whether the endpoint is granted, noting a refusal when it is not.
-    pub(crate) fn granted(&self, endpoint: &str, journal: &Journal) -> Result<(), SqlError> {
-        self.endpoint(endpoint, journal).map(|_| ())
+    /// Which SQL the endpoint speaks, noting a refusal when it is not granted.
+    pub(crate) fn dialect(&self, endpoint: &str, journal: &Journal) -> Result<Dialect, SqlError> {
+        Ok(match self.endpoint(endpoint, journal)? {
+            Endpoint::Sqlite(_) => Dialect::Sqlite,
+            Endpoint::Postgresql(_) => Dialect::Postgresql,
+            Endpoint::Mysql(_) => Dialect::Mysql,
+        })
     }
 
-    fn endpoint(&self, name: &str, journal: &Journal) -> Result<&Arc<SqliteEndpoint>, SqlError> {
-        self.endpoints.get(name).ok_or_else(|| {
+    fn endpoint(&self, name: &str, journal: &Journal) -> Result<Endpoint, SqlError> {
+        self.endpoints.get(name).cloned().ok_or_else(|| {
             let name = crate::guest_text::line_of(name, 100);
             let what = format!("SQL endpoint `{name}` is not granted to target `{}`", self.target);
             let name = name.replace(['"', '\\'], "");
@@ -97,11 +158,15 @@ impl SqlEndpoints {
         statement: Statement,
         journal: &Arc<Journal>,
     ) -> Result<RowSet, SqlError> {
-        let endpoint = Arc::clone(self.endpoint(endpoint, journal)?);
+        let endpoint = self.endpoint(endpoint, journal)?;
         admit(std::slice::from_ref(&statement), journal)?;
         let deadline = journal.deadline;
-        let result = blocking(move || endpoint.query(&statement, deadline)).await;
-        self.note_forbidden(result, journal)
+        let result = match endpoint {
+            Endpoint::Sqlite(file) => blocking(move || file.query(&statement, deadline)).await,
+            Endpoint::Postgresql(server) => server.query(statement, deadline).await,
+            Endpoint::Mysql(server) => server.query(statement, deadline).await,
+        };
+        self.note_refusal(result, journal)
     }
 
     /// Runs statements in one transaction.
@@ -111,7 +176,7 @@ impl SqlEndpoints {
         statements: Vec<Statement>,
         journal: &Arc<Journal>,
     ) -> Result<Vec<u64>, SqlError> {
-        let endpoint = Arc::clone(self.endpoint(endpoint, journal)?);
+        let endpoint = self.endpoint(endpoint, journal)?;
         if statements.len() > STATEMENTS_MAX {
             let why = format!(
                 "{} statements in one transaction; at most {STATEMENTS_MAX} are accepted",
@@ -122,21 +187,32 @@ impl SqlEndpoints {
         admit(&statements, journal)?;
         let deadline = journal.deadline;
         journal.write_leaves();
-        let result = blocking(move || endpoint.execute(&statements, deadline)).await;
+        let result = match endpoint {
+            Endpoint::Sqlite(file) => blocking(move || file.execute(&statements, deadline)).await,
+            Endpoint::Postgresql(server) => server.execute(statements, deadline).await,
+            Endpoint::Mysql(server) => server.execute(statements, deadline).await,
+        };
         match &result {
             Ok(_) => journal.write_answered(),
             Err(error) if error.effect_unknown => {}
             Err(_) => journal.write_came_to_nothing(),
         }
-        self.note_forbidden(result, journal)
+        self.note_refusal(result, journal)
     }
 
-    fn note_forbidden<T>(&self, result: Result<T, SqlError>, journal: &Journal) -> Result<T, SqlError> {
-        if let Err(error) = &result
-            && error.kind == SqlErrorKind::Forbidden
-        {
-            let what = format!("SQL of target `{}` refused: {}", self.target, error.message);
-            journal.refuse(Refusal { what, grant: None });
+    fn note_refusal<T>(&self, result: Result<T, SqlError>, journal: &Journal) -> Result<T, SqlError> {
+        if let Err(error) = &result {
+            let refusal = match &error.refusal {
+                Some(refusal) => Some(refusal.as_ref().clone()),
+                None if error.kind == SqlErrorKind::Forbidden => Some(Refusal {
+                    what: format!("SQL of target `{}` refused: {}", self.target, error.message),
+                    grant: None,
+                }),
+                None => None,
+            };
+            if let Some(refusal) = refusal {
+                journal.refuse(refusal);
+            }
         }
         result
     }
@@ -149,6 +225,14 @@ fn admit(statements: &[Statement], journal: &Journal) -> Result<(), SqlError> {
         .any(|statement| statement.sql.len() > STATEMENT_BYTES_MAX)
     {
         let why = format!("a statement longer than {STATEMENT_BYTES_MAX} bytes");
+        return Err(SqlError::new(SqlErrorKind::LimitExceeded, why));
+    }
+    let values = || statements.iter().map(|statement| &statement.parameters);
+    let bytes: usize = values().flatten().map(SqlValue::bytes).sum();
+    if values().any(|values| values.len() > PARAMETERS_MAX) || bytes > PARAMETER_BYTES_MAX {
+        let why = format!(
+            "more than {PARAMETERS_MAX} values for a statement, or {PARAMETER_BYTES_MAX} bytes of values"
+        );
         return Err(SqlError::new(SqlErrorKind::LimitExceeded, why));
     }
     let count = u32::try_from(statements.len()).unwrap_or(u32::MAX);
@@ -168,10 +252,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, SqlError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(_) => Err(SqlError {
-            kind: SqlErrorKind::Other("host".to_owned()),
-            effect_unknown: true,
-            message: "the host failed while running the statement".to_owned(),
-        }),
+        Err(_) => Err(SqlError::host_failed()),
     }
 }

@@ -112,12 +112,9 @@ fn read(connection: &Connection, statement: &Statement) -> Result<RowSet, SqlErr
         let cells: Vec<SqlValue> = (0..width)
             .map(|index| cell(row.get_ref(index)?))
             .collect::<Result<_, _>>()?;
-        bytes = bytes.saturating_add(cells.iter().map(size).sum());
+        bytes = bytes.saturating_add(cells.iter().map(SqlValue::bytes).sum());
         if rows.len() == ROWS_MAX || bytes > ROW_SET_BYTES_MAX {
-            let why = format!(
-                "the query returns more than {ROWS_MAX} rows or {ROW_SET_BYTES_MAX} bytes; read it in pages"
-            );
-            return Err(SqlError::new(SqlErrorKind::LimitExceeded, why));
+            return Err(SqlError::too_much());
         }
         rows.push(cells);
     }
@@ -172,16 +169,6 @@ fn cell(value: ValueRef<'_>) -> Result<SqlValue, SqlError> {
             )
         })?),
     })
-}
-
-/// What a value weighs in a row set, in bytes.
-fn size(value: &SqlValue) -> usize {
-    match value {
-        SqlValue::Null | SqlValue::Boolean(_) => 1,
-        SqlValue::Integer(_) | SqlValue::Real(_) => 8,
-        SqlValue::Text(value) => value.len(),
-        SqlValue::Blob(value) => value.len(),
-    }
 }
 
 #[cfg(test)]

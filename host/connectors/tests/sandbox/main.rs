@@ -5,6 +5,7 @@
 mod containment;
 mod egress;
 mod guest_sql;
+mod guest_sql_servers;
 mod hostile;
 mod loading;
 mod log_lines;

@@ -11,7 +11,7 @@ use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::connector::WriteContext;
 use usher_lifecycle::targets::{
     ApplyMode, ConnectorReference, Grants, HttpAuth, HttpGrant, HttpScheme, Limits, SecretReference,
-    SqlGrant, Target, Tls,
+    SqlDatabase, SqlGrant, Target, Tls,
 };
 
 pub(crate) const SECRET: &str = "s3cr3t-token";
@@ -34,7 +34,7 @@ pub(crate) fn target(settings: Value) -> Target {
     };
     let sql = SqlGrant {
         endpoint: "app".to_owned(),
-        sqlite: "/nonexistent/app.db".to_owned(),
+        database: SqlDatabase::Sqlite("/nonexistent/app.db".to_owned()),
     };
     Target {
         name: "app".parse().unwrap(),
@@ -79,7 +79,7 @@ pub(crate) fn granting_http(mut target: Target, port: u16) -> Target {
 }
 
 pub(crate) fn granting_sqlite(mut target: Target, path: &Path) -> Target {
-    target.grants.sql[0].sqlite = path.to_str().unwrap().to_owned();
+    target.grants.sql[0].database = SqlDatabase::Sqlite(path.to_str().unwrap().to_owned());
     target
 }
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::parse::read_absolute_path;
-use super::{Grants, HttpGrant, HttpScheme, SqlGrant};
+use super::sql::read_sql;
+use super::{Grants, HttpGrant, HttpScheme};
 use crate::document::item::Item;
 use crate::document::reader::Table;
-use crate::name::NAME_BYTES_MAX;
 
 /// Most endpoints of one kind that a target may be granted.
 pub const ENDPOINTS_MAX: usize = 100;
@@ -165,31 +164,4 @@ fn read_path_prefix(item: &Item<'_, '_>) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
-}
-
-fn read_sql(table: &Table<'_, '_>, endpoints: &mut BTreeSet<String>) -> Option<SqlGrant> {
-    let endpoint = table
-        .need("endpoint", "how the connector names it")
-        .and_then(|item| {
-            let text = item.label(NAME_BYTES_MAX)?;
-            let word = text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-            if !word {
-                item.mistake("must have only letters, digits, - _ and .");
-                return None;
-            }
-            if !endpoints.insert(text.to_owned()) {
-                item.mistake("another endpoint has this name");
-                return None;
-            }
-            Some(text.to_owned())
-        });
-    let sqlite = table
-        .need("sqlite", "the absolute path of the database")
-        .and_then(|item| read_absolute_path(&item));
-    Some(SqlGrant {
-        endpoint: endpoint?,
-        sqlite: sqlite?,
-    })
 }

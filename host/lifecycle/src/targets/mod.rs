@@ -2,6 +2,7 @@
 
 mod grants;
 mod parse;
+mod sql;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::name::{Name, TargetName};
 
 pub use grants::ENDPOINTS_MAX;
 pub use parse::{LIMITS_MAX, TARGETS_MAX, parse};
+pub use sql::{SqlAddress, SqlDatabase, SqlGrant, SqlServer, SqlTls};
 pub use wire::{ClientCertificate, Proxy, ProxyAuth, Tls, TlsVersion};
 
 /// All targets, by name.
@@ -111,16 +113,6 @@ pub enum HttpScheme {
     Https,
     /// In the clear.
     Http,
-}
-
-/// One SQL endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct SqlGrant {
-    /// How the connector names it.
-    pub endpoint: String,
-    /// Path of a SQLite database. It must exist.
-    pub sqlite: String,
 }
 
 /// How the host authenticates HTTP requests; the connector never sees it.

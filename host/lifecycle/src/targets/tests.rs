@@ -56,7 +56,10 @@ fn the_example_reads() {
             ..Limits::default()
         }
     );
-    assert_eq!(app.grants.sql[0].sqlite, "/var/lib/app/app.db");
+    assert_eq!(
+        app.grants.sql[0].database,
+        SqlDatabase::Sqlite("/var/lib/app/app.db".to_owned())
+    );
     let directory = &targets[&"directory".parse().unwrap()];
     assert_eq!(directory.apply, ApplyMode::Observe, "a new target only observes");
     assert_eq!(directory.settings, json!({}));

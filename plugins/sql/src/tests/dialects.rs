@@ -90,7 +90,7 @@ fn postgresql() {
 #[test]
 fn mysql() {
     insta::assert_snapshot!(everything(Dialect::Mysql), @r#"
-        INSERT INTO `us``er"s; DROP TABLE x; --` (`select`, `st``atus`) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM `us``er"s; DROP TABLE x; --` WHERE (`select` = ?))
+        INSERT INTO `us``er"s; DROP TABLE x; --` (`select`, `st``atus`) SELECT ?, ? FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM `us``er"s; DROP TABLE x; --` WHERE (`select` = ?))
           [Text("a'; DROP TABLE users; --"), Text("active"), Text("a'; DROP TABLE users; --")]
         SELECT `i"d`, `st``atus`, `select` FROM `us``er"s; DROP TABLE x; --` WHERE `select` = ? ORDER BY `i"d` LIMIT ?
           [Text("a'; DROP TABLE users; --"), Integer(10)]

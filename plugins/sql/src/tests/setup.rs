@@ -44,7 +44,7 @@ fn wrong_settings_are_named() {
         settings: `key`: give a key, users.id-from or users.marker: a new account could not be recognised otherwise
         settings: `memberships`: is needed when entitlements are given
         settings: `delete`: unknown variant `soft`, expected `row` or `never`
-        settings: `user`: unknown field `user`, expected one of `endpoint`, `users`, `key`, `memberships`, `entitlements`, `delete`
+        settings: `user`: unknown field `user`, expected one of `endpoint`, `schema`, `users`, `key`, `memberships`, `entitlements`, `delete`
         ");
 }
 
@@ -111,9 +111,9 @@ fn a_check_changes_nothing_and_names_the_rights() {
           []
         SELECT `id`, `status`, `badge`, `given_name`, `staff`, `username` FROM `users` WHERE 1 = 0
           []
-        INSERT INTO `users` (`id`) SELECT `id` FROM `users` WHERE 1 = 0
+        INSERT INTO `users` (`status`, `badge`, `given_name`, `staff`, `username`) SELECT `status`, `badge`, `given_name`, `staff`, `username` FROM `users` WHERE 1 = 0
           []
-        UPDATE `users` SET `id` = `id` WHERE 1 = 0
+        UPDATE `users` SET `status` = `status`, `badge` = `badge`, `given_name` = `given_name`, `staff` = `staff`, `username` = `username` WHERE 1 = 0
           []
         DELETE FROM `users` WHERE 1 = 0
           []
@@ -121,7 +121,7 @@ fn a_check_changes_nothing_and_names_the_rights() {
           []
         SELECT `user_id`, `group_id` FROM `memberships` WHERE 1 = 0
           []
-        INSERT INTO `memberships` (`user_id`) SELECT `user_id` FROM `memberships` WHERE 1 = 0
+        INSERT INTO `memberships` (`user_id`, `group_id`) SELECT `user_id`, `group_id` FROM `memberships` WHERE 1 = 0
           []
         DELETE FROM `memberships` WHERE 1 = 0
           []

@@ -2,7 +2,7 @@
 
 use super::wit::usher::host::{log, sql};
 use crate::log::Level;
-use crate::sql::{RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
+use crate::sql::{Dialect, RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
 use crate::state::State;
 
 impl log::Host for State {
@@ -19,10 +19,13 @@ impl log::Host for State {
 
 impl sql::Host for State {
     fn dialect_of(&mut self, endpoint: String) -> Result<sql::Dialect, sql::SqlError> {
-        self.sql
-            .granted(&endpoint, &self.journal)
-            .map(|()| sql::Dialect::Sqlite)
-            .map_err(error_to_guest)
+        let dialect = self.sql.dialect(&endpoint, &self.journal);
+        let dialect = dialect.map(|dialect| match dialect {
+            Dialect::Sqlite => sql::Dialect::Sqlite,
+            Dialect::Postgresql => sql::Dialect::Postgresql,
+            Dialect::Mysql => sql::Dialect::Mysql,
+        });
+        dialect.map_err(error_to_guest)
     }
 
     async fn query(
