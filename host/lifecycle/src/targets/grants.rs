@@ -15,7 +15,7 @@ const HOST_BYTES_MAX: usize = 253;
 /// Longest path prefix, in characters.
 const PATH_CHARS_MAX: usize = 1_024;
 /// Methods that can be granted. CONNECT and TRACE are not for connectors.
-const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+pub(super) const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
 /// The grants of a target.
 pub(super) fn read_grants(item: &Item<'_, '_>) -> Option<Grants> {
@@ -86,7 +86,18 @@ fn read_http(table: &Table<'_, '_>) -> Option<HttpGrant> {
 
 /// `text`, which stands in `item`, as an exact host.
 pub(super) fn read_host(item: &Item<'_, '_>, text: &str) -> Option<String> {
-    let wrong = if text.is_empty() || text.len() > HOST_BYTES_MAX {
+    match wrong_host(text) {
+        Some(message) => {
+            item.mistake(message);
+            None
+        }
+        None => Some(text.to_owned()),
+    }
+}
+
+/// What is wrong with a host, if anything is.
+pub(super) fn wrong_host(text: &str) -> Option<String> {
+    if text.is_empty() || text.len() > HOST_BYTES_MAX {
         Some(format!("a host name has from 1 to {HOST_BYTES_MAX} characters"))
     } else if text.contains('*') {
         Some("must be one exact host; wildcards are not possible".to_owned())
@@ -111,13 +122,6 @@ pub(super) fn read_host(item: &Item<'_, '_>, text: &str) -> Option<String> {
         Some("is not a host name: letters, digits and hyphens between dots".to_owned())
     } else {
         None
-    };
-    match wrong {
-        Some(message) => {
-            item.mistake(message);
-            None
-        }
-        None => Some(text.to_owned()),
     }
 }
 
@@ -155,7 +159,7 @@ fn read_methods(item: &Item<'_, '_>) -> Option<Vec<String>> {
     whole.then_some(methods)
 }
 
-fn read_path_prefix(item: &Item<'_, '_>) -> Option<String> {
+pub(super) fn read_path_prefix(item: &Item<'_, '_>) -> Option<String> {
     let text = item.label(PATH_CHARS_MAX)?;
     let lower = text.to_ascii_lowercase();
     let detour = text.split('/').any(|part| part == "." || part == "..") || lower.contains("%2e");

@@ -1,7 +1,9 @@
 //! The targets document: which systems are connected, through which connector, with which settings, grants and limits.
 
+mod auth;
 mod grants;
 mod parse;
+mod secrets;
 mod sql;
 mod wire;
 
@@ -12,8 +14,10 @@ use serde_json::Value;
 
 use crate::name::{Name, TargetName};
 
+pub use auth::{ClientAuth, HttpAuth, OAuth2, TokenUrl};
 pub use grants::ENDPOINTS_MAX;
 pub use parse::{LIMITS_MAX, TARGETS_MAX, parse};
+pub use secrets::{DeclaredSecret, SecretPlace, SecretPosition, SecretReference, secret_named};
 pub use sql::{SqlAddress, SqlDatabase, SqlGrant, SqlServer, SqlTls};
 pub use wire::{ClientCertificate, Proxy, ProxyAuth, Tls, TlsVersion};
 
@@ -43,6 +47,8 @@ pub struct Target {
     pub tls: Tls,
     /// The proxy its HTTP connections go through.
     pub proxy: Option<Proxy>,
+    /// Secrets whose placeholders the connector may write, by name.
+    pub secrets: BTreeMap<Name, DeclaredSecret>,
     /// Limits on each call.
     pub limits: Limits,
 }
@@ -106,47 +112,13 @@ pub struct HttpGrant {
 }
 
 /// The scheme of an HTTP endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HttpScheme {
     /// TLS.
     Https,
     /// In the clear.
     Http,
-}
-
-/// How the host authenticates HTTP requests; the connector never sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub enum HttpAuth {
-    /// `Authorization: Bearer …`.
-    Bearer(SecretReference),
-    /// `Authorization: Basic …`.
-    Basic {
-        /// User name.
-        username: String,
-        /// Password.
-        password: SecretReference,
-    },
-    /// A header of the target's own.
-    Header {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: SecretReference,
-    },
-}
-
-/// Where a secret is. Never the secret itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub enum SecretReference {
-    /// An environment variable of the host.
-    Env(String),
-    /// A file the host can read; one trailing line break is taken off.
-    File(String),
-    /// A secret in the store, encrypted there (`usher secret set NAME`).
-    Store(Name),
 }
 
 /// Limits on each call. Defaults suit Rust connectors.

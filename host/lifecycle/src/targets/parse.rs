@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::auth::read_http_auth;
 use super::grants::read_grants;
+use super::secrets::{check_secrets, read_secrets};
 use super::wire::{read_proxy, read_tls};
-use super::{ApplyMode, ConnectorReference, HttpAuth, Limits, SecretReference, Target, Targets, Tls};
+use super::{ApplyMode, ConnectorReference, Limits, Target, Targets, Tls};
 use crate::document::DocumentErrors;
 use crate::document::item::Item;
 use crate::document::reader::{Reader, Table};
-use crate::name::{NAME_BYTES_MAX, Name, TargetName};
+use crate::name::{Name, TargetName};
 use crate::policy::LABEL_CHARS_MAX;
 
 /// Most targets of a document.
@@ -26,19 +28,6 @@ pub const LIMITS_MAX: Limits = Limits {
     concurrency: 256,
     settle_ms: 600_000,
 };
-/// Headers that belong to the transport; setting one could smuggle a second request or name another host.
-const TRANSPORT_HEADERS: [&str; 9] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// Reads a targets document. `file` is the name shown in errors.
 ///
 /// # Errors
@@ -85,7 +74,8 @@ fn read_target(table: &Table<'_, '_>, name: TargetName) -> Option<Target> {
             ("auto", ApplyMode::Auto),
         ])
     });
-    let settings = optional(table.take("settings"), Value::Object(Map::new()), |item| {
+    let settings_item = table.take("settings");
+    let settings = optional(settings_item.as_ref(), Value::Object(Map::new()), |item| {
         item.table()?;
         item.json()
     });
@@ -117,6 +107,17 @@ fn read_target(table: &Table<'_, '_>, name: TargetName) -> Option<Target> {
         );
         http_auth = None;
     }
+    let secrets_item = table.take("secrets");
+    let secrets = optional(secrets_item.as_ref(), BTreeMap::new(), read_secrets);
+    if let (Some(settings), Some(grants), Some(secrets)) = (&settings, &grants, &secrets) {
+        check_secrets(
+            settings_item.as_ref(),
+            settings,
+            secrets_item.as_ref(),
+            secrets,
+            grants,
+        );
+    }
     let limits = optional(table.take("limits"), Limits::default(), |item| read_limits(&item));
     table.finish();
     Some(Target {
@@ -128,6 +129,7 @@ fn read_target(table: &Table<'_, '_>, name: TargetName) -> Option<Target> {
         http_auth: http_auth?,
         tls: tls?,
         proxy: proxy?,
+        secrets: secrets?,
         limits: limits?,
     })
 }
@@ -188,114 +190,6 @@ fn is_version(text: &str) -> bool {
         && rest
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
-}
-
-fn read_http_auth(item: &Item<'_, '_>) -> Option<HttpAuth> {
-    let table = item.table()?;
-    let bearer = table.take("bearer");
-    let basic = table.take("basic");
-    let header = table.take("header");
-    let auth = match (bearer, basic, header) {
-        (Some(item), None, None) => read_secret(&item).map(HttpAuth::Bearer),
-        (None, Some(item), None) => read_basic(&item),
-        (None, None, Some(item)) => read_header(&item),
-        (_, _, _) => {
-            table.mistake("must have exactly one of `bearer`, `basic` and `header`");
-            None
-        }
-    };
-    table.finish();
-    auth
-}
-
-fn read_basic(item: &Item<'_, '_>) -> Option<HttpAuth> {
-    let table = item.table()?;
-    let username = table.need("username", "the user name").and_then(|item| {
-        let text = item.label(LABEL_CHARS_MAX)?;
-        if text.contains(':') {
-            item.mistake("a user name must not contain a colon");
-            return None;
-        }
-        Some(text.to_owned())
-    });
-    let password = table
-        .need(
-            "password",
-            "where the password is, like password = { env = \"APP_PASSWORD\" }",
-        )
-        .and_then(|item| read_secret(&item));
-    table.finish();
-    Some(HttpAuth::Basic {
-        username: username?,
-        password: password?,
-    })
-}
-
-fn read_header(item: &Item<'_, '_>) -> Option<HttpAuth> {
-    let table = item.table()?;
-    let name = table.need("name", "the header's name").and_then(|item| {
-        let text = item.label(LABEL_CHARS_MAX)?;
-        let lower = text.to_ascii_lowercase();
-        if !text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        {
-            item.mistake("the name of a header has letters, digits, - and _");
-            None
-        } else if TRANSPORT_HEADERS.contains(&lower.as_str()) {
-            item.mistake(format!("`{lower}` belongs to the connection and cannot be set"));
-            None
-        } else {
-            Some(text.to_owned())
-        }
-    });
-    let value = table
-        .need("value", "where the value is, like value = { env = \"API_KEY\" }")
-        .and_then(|item| read_secret(&item));
-    table.finish();
-    Some(HttpAuth::Header {
-        name: name?,
-        value: value?,
-    })
-}
-
-/// Where a secret is. What is written instead of a reference is never shown: it may be the secret.
-pub(super) fn read_secret(item: &Item<'_, '_>) -> Option<SecretReference> {
-    let table = item.table_as(
-        "a reference, { store = \"name\" }, { env = \"NAME\" } or { file = \"/path\" }: a secret is never written here",
-    )?;
-    let secret = match (table.take("env"), table.take("file"), table.take("store")) {
-        (Some(item), None, None) => read_variable(&item).map(SecretReference::Env),
-        (None, Some(item), None) => read_absolute_path(&item).map(SecretReference::File),
-        (None, None, Some(item)) => read_stored(&item).map(SecretReference::Store),
-        (_, _, _) => {
-            table.mistake("must have exactly one of `store`, `env` and `file`");
-            None
-        }
-    };
-    table.finish();
-    secret
-}
-
-/// The name of a secret in the store. What is written instead is not shown.
-fn read_stored(item: &Item<'_, '_>) -> Option<Name> {
-    let name: Option<Name> = item.label(NAME_BYTES_MAX)?.parse().ok();
-    if name.is_none() {
-        item.mistake(
-            "must be the name of a secret: a lower-case letter, then lower-case letters, digits and hyphens",
-        );
-    }
-    name
-}
-
-fn read_variable(item: &Item<'_, '_>) -> Option<String> {
-    let text = item.label(LABEL_CHARS_MAX)?;
-    let right = !text.starts_with(|c: char| c.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !right {
-        item.mistake("must be the name of an environment variable: letters, digits and _");
-    }
-    right.then(|| text.to_owned())
 }
 
 /// An absolute path without detours, as it is: no file is looked at here.

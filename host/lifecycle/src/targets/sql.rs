@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::SecretReference;
 use super::grants::read_host;
-use super::parse::{read_absolute_path, read_secret};
+use super::parse::read_absolute_path;
+use super::secrets::read_secret;
 use crate::document::item::Item;
 use crate::document::reader::Table;
 use crate::name::NAME_BYTES_MAX;

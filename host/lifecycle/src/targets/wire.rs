@@ -2,7 +2,8 @@
 
 use super::SecretReference;
 use super::grants::read_host;
-use super::parse::{read_absolute_path, read_secret};
+use super::parse::read_absolute_path;
+use super::secrets::read_secret;
 use crate::document::item::Item;
 use crate::policy::LABEL_CHARS_MAX;
 
