@@ -11,6 +11,7 @@ use usher_lifecycle::connector::{
 use crate::port::Connector;
 use crate::runner::Runner;
 use crate::schema::Schema;
+use crate::secret_check::SecretCheck;
 
 /// A loaded connector with a target's settings, grants and limits. Cheap to share; each call runs in a sandbox of its own.
 pub struct Generation {
@@ -18,6 +19,7 @@ pub struct Generation {
     pub(crate) digest: String,
     pub(crate) descriptor: Descriptor,
     pub(crate) account_schema: Schema,
+    pub(crate) secret_check: SecretCheck,
 }
 
 impl Generation {
@@ -53,7 +55,20 @@ impl Generation {
 #[async_trait]
 impl Connector for Generation {
     async fn check(&self) -> Result<CheckReport, CallError> {
-        self.runner.run("check", |guest| guest.check()).await
+        let mut steps = self.secret_check.steps().await;
+        if steps.iter().any(|step| !step.ok) {
+            // The connector could only say that something does not work.
+            return Ok(CheckReport {
+                steps,
+                permissions: Vec::new(),
+            });
+        }
+        let mut report = self.runner.run("check", |guest| guest.check()).await?;
+        if !report.steps.is_empty() {
+            steps.append(&mut report.steps);
+            report.steps = steps;
+        }
+        Ok(report)
     }
 
     async fn create(

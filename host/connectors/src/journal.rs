@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use usher_lifecycle::connector::Effect;
+use usher_lifecycle::connector::{Effect, ErrorKind};
 
 /// Refusals kept for the error message of one call. One tells what is missing; a guest may cause thousands.
 const REFUSALS_MAX: usize = 4;
@@ -27,6 +27,8 @@ pub(crate) struct Journal {
     refusals: Mutex<Vec<Refusal>>,
     /// What went wrong last between the host and a peer.
     trouble: Mutex<Option<String>>,
+    /// The first thing the host could not do for the call.
+    failure: Mutex<Option<HostFailure>>,
     /// The first limit reached.
     limit: Mutex<Option<String>>,
 }
@@ -50,6 +52,27 @@ impl Refusal {
     }
 }
 
+/// What the host could not do for a call, like fetching an access token. Safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostFailure {
+    /// Decides what is done next.
+    pub(crate) kind: ErrorKind,
+    /// What was wrong, and what to do.
+    pub(crate) message: String,
+    /// When it may be tried again, where a server said so.
+    pub(crate) retry_after_ms: Option<u64>,
+}
+
+impl HostFailure {
+    pub(crate) fn of(kind: ErrorKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            retry_after_ms: None,
+        }
+    }
+}
+
 impl Journal {
     pub(crate) fn new(deadline: Instant, requests_max: u32, transfer_kib: u32) -> Self {
         Self {
@@ -62,6 +85,7 @@ impl Journal {
             unanswered: AtomicU32::new(0),
             refusals: Mutex::new(Vec::new()),
             trouble: Mutex::new(None),
+            failure: Mutex::new(None),
             limit: Mutex::new(None),
         }
     }
@@ -101,6 +125,16 @@ impl Journal {
     /// The target has answered one write counted before: the guest can tell what it did.
     pub(crate) fn write_answered(&self) {
         self.unanswered.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The target has answered that it refused one write counted before as answered: it changed nothing.
+    pub(crate) fn write_refused(&self) {
+        self.writes.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The answer to a write counted as answered did not reach the guest whole: it cannot tell what the write did.
+    pub(crate) fn answer_withheld(&self) {
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
     }
 
     /// A write has left and no answer to it has come: nobody can tell what it did, whatever the guest says.
@@ -145,6 +179,17 @@ impl Journal {
     /// What went wrong last on the network, if anything did.
     pub(crate) fn last_trouble(&self) -> Option<String> {
         lock(&self.trouble).clone()
+    }
+
+    /// Notes what the host could not do; the first counts.
+    pub(crate) fn host_failed(&self, failure: HostFailure) {
+        tracing::warn!(kind = %failure.kind, what = %failure.message, "the host could not do its part");
+        lock(&self.failure).get_or_insert(failure);
+    }
+
+    /// What the host could not do, if there was something.
+    pub(crate) fn host_failure(&self) -> Option<HostFailure> {
+        lock(&self.failure).clone()
     }
 
     /// Notes a limit that was reached; the first one counts.

@@ -20,6 +20,7 @@ use crate::journal::{Journal, Refusal};
 use crate::limits::{CpuClock, Forbidden, LimitReached, MemoryLimit};
 use crate::link::{self, Granted};
 use crate::log::GuestLog;
+use crate::placeholders::{Placeholders, Settings};
 use crate::secrets::Secrets;
 use crate::sql::SqlEndpoints;
 use crate::state::{RANDOM_BYTES_MAX, RESOURCES_MAX, State};
@@ -35,7 +36,7 @@ pub(crate) struct Runner {
     pre: InstancePre<State>,
     exports: Exports,
     target: String,
-    settings: String,
+    settings: Settings,
     limits: Limits,
     http: Arc<HttpEgress>,
     sql: Arc<SqlEndpoints>,
@@ -57,14 +58,12 @@ impl Runner {
             link::link(&loaded.component, granted).map_err(|error| LoadError::Host(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(&loaded.component).map_err(contract)?;
         let exports = Exports::find(&loaded.component, &pre).map_err(contract)?;
-        let settings =
-            serde_json::to_string(&target.settings).map_err(|error| LoadError::Host(error.to_string()))?;
         let target_name = target.name.to_string();
         Ok(Self {
             runtime,
             pre,
             exports,
-            settings,
+            settings: Settings::new(target, Arc::clone(&secrets)),
             limits: target.limits,
             sql: Arc::new(SqlEndpoints::new(target, &secrets)),
             http: Arc::new(
@@ -75,6 +74,11 @@ impl Runner {
             slots: Arc::new(Semaphore::new(target.limits.concurrency.max(1) as usize)),
             target: target_name,
         })
+    }
+
+    /// The settings as a call could get them.
+    pub(crate) fn example_settings(&self) -> serde_json::Value {
+        self.settings.example()
     }
 
     /// Runs one call. `operation` names it in logs.
@@ -126,7 +130,8 @@ impl Runner {
         journal: &Arc<Journal>,
         cpu: &CpuClock,
     ) -> Result<Guest<'_>, Error> {
-        let mut store = Store::new(&self.runtime.engine, self.state(operation, journal));
+        let (settings, placeholders) = self.settings.for_call();
+        let mut store = Store::new(&self.runtime.engine, self.state(operation, journal, placeholders));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HANDOVER_BYTES_MAX);
         store.set_max_component_handles(RESOURCES_MAX);
@@ -144,16 +149,17 @@ impl Runner {
             &self.exports,
             store,
             instance,
-            &self.settings,
+            &settings,
             self.limits.wall_ms,
         ))
     }
 
-    fn state(&self, operation: &'static str, journal: &Arc<Journal>) -> State {
+    fn state(&self, operation: &'static str, journal: &Arc<Journal>, placeholders: Placeholders) -> State {
         State::new(
             HttpHooks {
                 egress: Arc::clone(&self.http),
                 journal: Arc::clone(journal),
+                placeholders,
             },
             Arc::clone(&self.sql),
             GuestLog::new(self.target.clone(), operation),
@@ -238,6 +244,12 @@ fn sort(error: &Error, journal: &Journal) -> (ErrorKind, String) {
         return limit(&format!("{HANDOVER_BYTES_MAX} bytes handed over at once"));
     }
     // A guest that traps because it was refused something crashed for that reason.
+    if let Some(failure) = journal.host_failure() {
+        return (
+            failure.kind,
+            format!("the connector crashed after the host failed: {}", failure.message),
+        );
+    }
     if let Some(reached) = journal.limit() {
         return limit(&reached);
     }
@@ -275,7 +287,13 @@ fn with_host_facts(mut error: CallError, journal: &Journal) -> CallError {
         error.kind,
         ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Other(_)
     );
-    if let Some(refusal) = journal.refusal() {
+    if let Some(failure) = journal.host_failure() {
+        error.message = format!("{}; the host failed: {}", error.message, failure.message);
+        if vague {
+            error.kind = failure.kind;
+            error.retry_after_ms = failure.retry_after_ms.or(error.retry_after_ms);
+        }
+    } else if let Some(refusal) = journal.refusal() {
         error.message = format!("{}; the sandbox refused: {}", error.message, refusal.explain());
         if vague {
             error.kind = denied(&refusal);

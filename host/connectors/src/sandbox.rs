@@ -1,5 +1,6 @@
 //! The way in: loads components for targets, and looks at components without one.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::inspect::Inspection;
 use crate::link::Granted;
 use crate::native_cache::NativeCache;
 use crate::runner::Runner;
+use crate::secret_check::SecretCheck;
 use crate::secrets::{FixedSecrets, Secrets};
 
 /// Loads connectors. Cheap to clone; all of a process share one engine.
@@ -50,10 +52,12 @@ impl Sandbox {
             http: !target.grants.http.is_empty(),
             sql: !target.grants.sql.is_empty(),
         };
+        let secret_check = SecretCheck::new(target, Arc::clone(&secrets));
+        secret_check.warn().await;
         let runner = Runner::new(self.runtime, &loaded, target, granted, secrets).await?;
         let (general, settings_schema) = run_describe(&runner, false).await?;
         check_named(&general, &target.connector)?;
-        let violations = settings_schema.violations(&target.settings);
+        let violations = settings_schema.violations(&runner.example_settings());
         if !violations.is_empty() {
             return Err(LoadError::Settings(violations));
         }
@@ -71,6 +75,7 @@ impl Sandbox {
             digest: loaded.digest,
             descriptor,
             account_schema,
+            secret_check,
         }))
     }
 
@@ -192,6 +197,7 @@ fn no_target() -> Result<Target, LoadError> {
         http_auth: None,
         tls: Tls::default(),
         proxy: None,
+        secrets: BTreeMap::new(),
         limits: Limits::default(),
     })
 }

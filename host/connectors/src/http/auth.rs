@@ -1,22 +1,158 @@
 //! Authentication of HTTP requests. Added by the host after the decision, so that a connector never sees a secret and a
 //! request that was refused never carries one.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use usher_lifecycle::targets::{HttpAuth, SecretReference};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use usher_lifecycle::connector::ErrorKind;
+use usher_lifecycle::targets::{HttpAuth, SecretReference, Target};
+use zeroize::Zeroizing;
 
+use super::Fetcher;
+use super::oauth2::{AccessToken, TokenSource};
+use super::transport::Wire;
+use crate::journal::HostFailure;
 use crate::secrets::{SecretString, Secrets};
 
-/// Whether an authentication can be used as written.
-pub(crate) fn check(auth: &HttpAuth) -> Result<(), String> {
-    match auth {
-        HttpAuth::Bearer(_) => Ok(()),
-        HttpAuth::Basic { username, .. } if username.contains(':') => {
-            Err("http-auth.basic: a user name cannot hold `:`".to_owned())
+/// How the requests of one generation are authenticated.
+pub(crate) struct Authenticator {
+    kind: Kind,
+    secrets: Arc<dyn Secrets>,
+}
+
+enum Kind {
+    Bearer(SecretReference),
+    Basic {
+        username: String,
+        password: SecretReference,
+    },
+    Header {
+        name: HeaderName,
+        prefix: String,
+        value: SecretReference,
+    },
+    Query {
+        name: String,
+        value: SecretReference,
+    },
+    OAuth2(Arc<TokenSource>),
+}
+
+/// What was added to a request.
+#[derive(Default)]
+pub(crate) struct Added {
+    /// In the forms in which it left: none may come back.
+    pub(crate) secrets: Vec<SecretString>,
+    /// The access token, where one was used: it may be thrown away and another be fetched.
+    pub(crate) token: Option<Arc<AccessToken>>,
+}
+
+impl Authenticator {
+    /// Of one target; an error says what of its configuration cannot be used.
+    pub(crate) fn new(
+        target: &Target,
+        wire: &Wire,
+        secrets: &Arc<dyn Secrets>,
+    ) -> Result<Option<Self>, String> {
+        let Some(auth) = &target.http_auth else {
+            return Ok(None);
+        };
+        let kind = match auth.clone() {
+            HttpAuth::Bearer(reference) => Kind::Bearer(reference),
+            HttpAuth::Basic { username, .. } if username.contains(':') => {
+                return Err("http-auth.basic: a user name cannot hold `:`".to_owned());
+            }
+            HttpAuth::Basic { username, password } => Kind::Basic { username, password },
+            HttpAuth::Header { name, prefix, value } => Kind::Header {
+                name: header_name(&name)?,
+                prefix,
+                value,
+            },
+            HttpAuth::Query { name, value } => Kind::Query { name, value },
+            HttpAuth::OAuth2(oauth2) => {
+                let rule = oauth2.token_url.grant(oauth2.private_addresses);
+                let fetcher = Fetcher::new(wire, target.name.to_string(), rule);
+                let source = TokenSource::new(target.name.clone(), oauth2, fetcher, Arc::clone(secrets));
+                Kind::OAuth2(Arc::new(source))
+            }
+        };
+        let secrets = Arc::clone(secrets);
+        Ok(Some(Self { kind, secrets }))
+    }
+
+    /// Adds the authentication, over anything the connector put there itself: its own credentials beside ours would make it unclear
+    /// whose account is used.
+    pub(crate) async fn add(&self, parts: &mut Parts) -> Result<Added, HostFailure> {
+        parts.headers.remove(AUTHORIZATION);
+        match &self.kind {
+            Kind::Bearer(reference) => {
+                let token = self.resolve(reference).await?;
+                let value = Zeroizing::new(format!("Bearer {}", token.expose()));
+                self.set(parts, AUTHORIZATION, &value, token)
+            }
+            Kind::Basic { username, password } => {
+                let password = self.resolve(password).await?;
+                let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
+                let pair = SecretString::new(STANDARD.encode(pair.as_bytes()));
+                let value = Zeroizing::new(format!("Basic {}", pair.expose()));
+                let mut added = self.set(parts, AUTHORIZATION, &value, password)?;
+                added.secrets.push(pair);
+                Ok(added)
+            }
+            Kind::Header { name, prefix, value } => {
+                let secret = self.resolve(value).await?;
+                let value = Zeroizing::new(format!("{prefix}{}", secret.expose()));
+                self.set(parts, name.clone(), &value, secret)
+            }
+            Kind::Query { name, value } => {
+                let secret = self.resolve(value).await?;
+                with_parameter(parts, name, &secret).map_err(unusable)?;
+                Ok(Added {
+                    secrets: vec![secret],
+                    token: None,
+                })
+            }
+            Kind::OAuth2(source) => {
+                let token = source.token().await?;
+                let secret = token.secret().clone();
+                let value = Zeroizing::new(format!("Bearer {}", secret.expose()));
+                let mut added = self.set(parts, AUTHORIZATION, &value, secret)?;
+                added.secrets.extend(token.beside().iter().cloned());
+                added.token = Some(token);
+                Ok(added)
+            }
         }
-        HttpAuth::Basic { .. } => Ok(()),
-        HttpAuth::Header { name, .. } => header_name(name).map(|_| ()),
+    }
+
+    /// The target did not accept an access token. Whether another one is worth a try.
+    pub(crate) async fn renew(&self, refused: &Arc<AccessToken>) -> bool {
+        match &self.kind {
+            Kind::OAuth2(source) => source.throw_away(refused).await,
+            Kind::Bearer(_) | Kind::Basic { .. } | Kind::Header { .. } | Kind::Query { .. } => false,
+        }
+    }
+
+    fn set(
+        &self,
+        parts: &mut Parts,
+        name: HeaderName,
+        value: &str,
+        secret: SecretString,
+    ) -> Result<Added, HostFailure> {
+        parts.headers.insert(name, sensitive(value).map_err(unusable)?);
+        Ok(Added {
+            secrets: vec![secret],
+            token: None,
+        })
+    }
+
+    async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, HostFailure> {
+        resolve(self.secrets.as_ref(), reference).await
     }
 }
 
@@ -32,41 +168,41 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
     }
 }
 
-/// Adds the authentication, over anything the connector put there itself.
-pub(crate) async fn add(
-    headers: &mut HeaderMap,
-    auth: &HttpAuth,
-    secrets: &dyn Secrets,
-) -> Result<(), String> {
-    // A connector that sends its own credentials beside ours would make it unclear whose account is used.
-    headers.remove(AUTHORIZATION);
-    let (name, value) = match auth {
-        HttpAuth::Bearer(reference) => {
-            let token = resolve(secrets, reference).await?;
-            (AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose()))?)
-        }
-        HttpAuth::Basic { username, password } => {
-            let password = resolve(secrets, password).await?;
-            let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
-            (AUTHORIZATION, sensitive(&format!("Basic {pair}"))?)
-        }
-        HttpAuth::Header { name, value } => (
-            header_name(name)?,
-            sensitive(resolve(secrets, value).await?.expose())?,
-        ),
-    };
-    headers.insert(name, value);
+/// Puts a parameter at the end of the query, in place of any of that name.
+fn with_parameter(parts: &mut Parts, name: &str, secret: &SecretString) -> Result<(), String> {
+    let query = parts.uri.query().unwrap_or_default();
+    let others = query.split('&').filter(|pair| {
+        let written = pair.split('=').next().unwrap_or_default().replace('+', " ");
+        !pair.is_empty() && percent_decode_str(&written).decode_utf8_lossy() != name
+    });
+    let mut text = Zeroizing::new(format!("{}?", parts.uri.path()));
+    for pair in others {
+        text.push_str(pair);
+        text.push('&');
+    }
+    let value = Zeroizing::new(utf8_percent_encode(secret.expose(), NON_ALPHANUMERIC).to_string());
+    text.push_str(&format!("{}=", utf8_percent_encode(name, NON_ALPHANUMERIC)));
+    text.push_str(&value);
+    let wrong = |_| "the address with the target's secret in it is too long".to_owned();
+    let mut uri = parts.uri.clone().into_parts();
+    uri.path_and_query = Some(text.parse::<PathAndQuery>().map_err(wrong)?);
+    parts.uri = http::Uri::from_parts(uri).map_err(|_| "the address cannot be made".to_owned())?;
     Ok(())
 }
 
-async fn resolve(secrets: &dyn Secrets, reference: &SecretReference) -> Result<SecretString, String> {
-    secrets
-        .resolve(reference)
-        .await
-        .map_err(|why| format!("the target's secret cannot be had: {why}"))
+pub(super) async fn resolve(
+    secrets: &dyn Secrets,
+    reference: &SecretReference,
+) -> Result<SecretString, HostFailure> {
+    let found = secrets.resolve(reference).await;
+    found.map_err(|why| unusable(format!("the target's secret cannot be had: {why}")))
 }
 
-fn sensitive(text: &str) -> Result<HeaderValue, String> {
+fn unusable(what: String) -> HostFailure {
+    HostFailure::of(ErrorKind::Misconfigured, what)
+}
+
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| "the target's secret holds characters that cannot stand in an HTTP header".to_owned())?;
     value.set_sensitive(true);
@@ -75,69 +211,100 @@ fn sensitive(text: &str) -> Result<HeaderValue, String> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, Request};
+
     use super::*;
     use crate::secrets::FixedSecrets;
 
-    async fn added(auth: HttpAuth) -> HeaderMap {
+    fn authenticator(kind: Kind, secrets: FixedSecrets) -> Authenticator {
+        let secrets = Arc::new(secrets);
+        Authenticator { kind, secrets }
+    }
+
+    fn env() -> SecretReference {
+        SecretReference::Env("S".to_owned())
+    }
+
+    async fn parts_with(kind: Kind, uri: &str) -> Parts {
+        let request = Request::get(uri)
+            .header(AUTHORIZATION, "Bearer guest")
+            .header(AUTHORIZATION, "Bearer guest-2");
+        let mut parts = request.body(()).unwrap().into_parts().0;
         let secrets = FixedSecrets::none().with("S", "pa:ss");
-        let mut headers = HeaderMap::new();
-        headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer guest"));
-        headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer guest-2"));
-        add(&mut headers, &auth, &secrets).await.unwrap();
-        headers
+        authenticator(kind, secrets).add(&mut parts).await.unwrap();
+        parts
+    }
+
+    async fn headers_with(kind: Kind) -> HeaderMap {
+        parts_with(kind, "https://a.example/").await.headers
     }
 
     #[tokio::test]
     async fn the_host_s_authentication_replaces_the_guest_s() {
-        let secret = || SecretReference::Env("S".to_owned());
-        let bearer = added(HttpAuth::Bearer(secret())).await;
+        let bearer = headers_with(Kind::Bearer(env())).await;
         assert_eq!(
             bearer.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(),
             ["Bearer pa:ss"]
         );
         assert!(!format!("{bearer:?}").contains("pa:ss"));
-        let basic = added(HttpAuth::Basic {
+        let basic = headers_with(Kind::Basic {
             username: "me".to_owned(),
-            password: secret(),
+            password: env(),
         })
         .await;
         assert_eq!(basic[AUTHORIZATION], "Basic bWU6cGE6c3M=");
-        let header = added(HttpAuth::Header {
-            name: "X-Api-Key".to_owned(),
-            value: secret(),
+        let header = headers_with(Kind::Header {
+            name: HeaderName::from_static("x-api-key"),
+            prefix: "Token ".to_owned(),
+            value: env(),
         })
         .await;
-        assert_eq!(header["x-api-key"], "pa:ss");
+        assert_eq!(header["x-api-key"], "Token pa:ss");
         assert!(!header.contains_key(AUTHORIZATION));
     }
 
     #[tokio::test]
+    async fn a_parameter_replaces_the_guest_s_however_it_is_written() {
+        for (before, after) in [
+            ("https://a.example/x", "/x?api%5Fkey=pa%3Ass"),
+            (
+                "https://a.example/x?a=1&api_key=mine&b",
+                "/x?a=1&b&api%5Fkey=pa%3Ass",
+            ),
+            (
+                "https://a.example/?api%5fkey=mine&%61pi_key=mine",
+                "/?api%5Fkey=pa%3Ass",
+            ),
+        ] {
+            let query = Kind::Query {
+                name: "api_key".to_owned(),
+                value: env(),
+            };
+            let parts = parts_with(query, before).await;
+            assert_eq!(parts.uri.path_and_query().unwrap(), after);
+            assert_eq!(parts.uri.host(), Some("a.example"));
+            assert!(!parts.headers.contains_key(AUTHORIZATION));
+        }
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_sent_is_an_error_without_the_secret() {
-        let secrets = FixedSecrets::none().with("S", "line\nbreak");
-        let auth = HttpAuth::Bearer(SecretReference::Env("S".to_owned()));
-        let error = add(&mut HeaderMap::new(), &auth, &secrets).await.unwrap_err();
-        assert!(!error.contains("break"), "{error}");
-        let auth = HttpAuth::Bearer(SecretReference::Env("MISSING".to_owned()));
-        assert!(
-            add(&mut HeaderMap::new(), &auth, &secrets)
-                .await
-                .unwrap_err()
-                .contains("MISSING")
-        );
+        let add = async |secrets: FixedSecrets| {
+            let mut parts = Request::get("/").body(()).unwrap().into_parts().0;
+            let failed = authenticator(Kind::Bearer(env()), secrets).add(&mut parts).await;
+            failed.err().unwrap()
+        };
+        let error = add(FixedSecrets::none().with("S", "line\nbreak")).await;
+        assert!(!error.message.contains("break"), "{error:?}");
+        let error = add(FixedSecrets::none()).await;
+        assert!(error.message.contains("`S`"), "{error:?}");
+        assert_eq!(error.kind, ErrorKind::Misconfigured);
     }
 
     #[test]
     fn headers_that_frame_the_message_cannot_be_configured() {
         for name in ["Host", "transfer-encoding", "Content-Length", "bad name"] {
-            let value = SecretReference::Env("S".to_owned());
-            assert!(
-                check(&HttpAuth::Header {
-                    name: name.to_owned(),
-                    value
-                })
-                .is_err(),
-                "{name}"
-            );
+            assert!(header_name(name).is_err(), "{name}");
         }
     }
 }

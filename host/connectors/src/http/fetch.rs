@@ -17,7 +17,6 @@ use super::transport::{Pool, Wire};
 
 /// Makes calls to one endpoint that the operator configured. Its rule and its connections are not the connector's: neither can use
 /// what is allowed to the other.
-#[allow(dead_code, reason = "token endpoints come next")]
 pub(crate) struct Fetcher {
     allowlist: Arc<Allowlist>,
     wire: Wire,
@@ -26,7 +25,6 @@ pub(crate) struct Fetcher {
 
 /// Why a call of Usher's own failed. All texts are safe to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(dead_code, reason = "token endpoints come next")]
 pub(crate) enum FetchError {
     /// It may not be made as configured; trying again does not help.
     #[error("{0}")]
@@ -42,7 +40,6 @@ pub(crate) enum FetchError {
     TooLarge(usize),
 }
 
-#[allow(dead_code, reason = "token endpoints come next")]
 impl Fetcher {
     /// For what `rule` allows and nothing else. `target` names whose configuration this is.
     pub(crate) fn new(wire: &Wire, target: String, rule: HttpGrant) -> Self {

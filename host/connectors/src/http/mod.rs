@@ -1,6 +1,7 @@
 //! HTTP egress: how a connector's requests leave, if they may. Deny by default; see [`allow`] for what is checked, [`address`] and
-//! [`connect`] for where a connection may end, [`auth`] for how the host authenticates, [`tls`] and [`proxy`] for how a connection is
-//! made, [`failure`] for what is said when there is no answer.
+//! [`connect`] for where a connection may end, [`tls`] and [`proxy`] for how a connection is made, [`failure`] for what is said when there is
+//! no answer. [`guard`] keeps the secrets: [`auth`] and [`oauth2`] are how the host authenticates, [`places`] is for secrets that a connector
+//! places, [`reflection`] for what may not come back.
 
 pub(crate) mod address;
 pub(crate) mod allow;
@@ -9,10 +10,15 @@ mod body;
 mod connect;
 mod failure;
 mod fetch;
+mod guard;
 mod headers;
 mod missing;
+mod oauth2;
+mod places;
 mod proxy;
+mod reflection;
 mod resolve;
+mod scanned;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -29,16 +35,20 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
-use usher_lifecycle::targets::{HttpAuth, HttpScheme, Target};
+use usher_lifecycle::connector::ErrorKind;
+use usher_lifecycle::targets::{HttpScheme, Target};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::journal::{Journal, Refusal};
+use crate::journal::{HostFailure, Journal, Refusal};
+use crate::placeholders::Placeholders;
 use crate::secrets::Secrets;
 use allow::{Allowlist, Endpoint};
 use body::CappedBody;
 use failure::Failure;
-#[allow(unused_imports, reason = "token endpoints come next")]
 pub(crate) use fetch::{FetchError, Fetcher};
+use guard::{Equipped, Guard};
+pub(crate) use reflection::SCANNED_BYTES_MIN;
+use scanned::{Found, ScannedBody};
 use transport::{Pool, RESPONSE_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX, Wire};
 
 /// Largest request body, in bytes: far over any account; the body is held in memory while the decision is made.
@@ -55,8 +65,7 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// The egress of one generation: its rules, its credentials, its connections. Connections are never shared between targets.
 pub(crate) struct HttpEgress {
     allowlist: Arc<Allowlist>,
-    auth: Option<HttpAuth>,
-    secrets: Arc<dyn Secrets>,
+    guard: Guard,
     response_kib: u32,
     wire: Wire,
     pool: Pool,
@@ -66,13 +75,10 @@ impl HttpEgress {
     /// Of one target; an error says what of its configuration cannot be used.
     pub(crate) async fn new(target: &Target, secrets: Arc<dyn Secrets>) -> Result<Self, String> {
         let wire = Wire::new(&target.tls, target.proxy.clone(), Arc::clone(&secrets)).await?;
-        Self::over(wire, target, secrets)
+        Self::over(wire, target, &secrets)
     }
 
-    fn over(wire: Wire, target: &Target, secrets: Arc<dyn Secrets>) -> Result<Self, String> {
-        if let Some(auth) = &target.http_auth {
-            auth::check(auth)?;
-        }
+    fn over(wire: Wire, target: &Target, secrets: &Arc<dyn Secrets>) -> Result<Self, String> {
         let allowlist = Arc::new(Allowlist::new(
             target.name.to_string(),
             target.grants.http.clone(),
@@ -80,8 +86,7 @@ impl HttpEgress {
         Ok(Self {
             pool: wire.pool(Arc::clone(&allowlist)),
             allowlist,
-            auth: target.http_auth.clone(),
-            secrets,
+            guard: Guard::new(target, &wire, secrets)?,
             response_kib: target.limits.response_kib,
             wire,
         })
@@ -93,6 +98,7 @@ impl HttpEgress {
         request: Request<WasiBody>,
         options: RequestOptions,
         journal: Arc<Journal>,
+        placeholders: Placeholders,
     ) -> Result<Response<WasiBody>, Error> {
         let wait = clamp(options.first_byte_timeout, FIRST_BYTE_TIMEOUT);
         let until = (Instant::now() + wait).min(journal.deadline);
@@ -111,12 +117,15 @@ impl HttpEgress {
             Error::HttpRequestDenied
         })?;
         headers::strip(&mut parts.headers);
-        self.identify(&mut parts, &endpoint).await.map_err(|what| {
-            journal.refuse(Refusal { what, grant: None });
-            Error::ConfigurationError
-        })?;
-        let request = Request::from_parts(parts, Full::new(body));
-        let response = self.exchange(request, writes, until, &journal).await?;
+        let asked = Asked {
+            parts,
+            body,
+            endpoint,
+            writes,
+        };
+        let (equipped, response) = self
+            .exchange_authenticated(&asked, &placeholders, until, &journal)
+            .await?;
         let head_bytes = body::head_bytes(response.headers());
         if response.headers().len() > RESPONSE_HEADERS_MAX || head_bytes > RESPONSE_HEAD_BYTES_MAX {
             journal.trouble(format!(
@@ -129,8 +138,92 @@ impl HttpEgress {
         if !journal.take_transfer(head_bytes) {
             return Err(Error::HttpResponseBodySize(None));
         }
+        let found = Found {
+            from: asked.endpoint.host,
+            writes,
+        };
+        if let Some(scanner) = &equipped.scanner {
+            guard::admit(&response, scanner, &found, &journal)?;
+        }
         let silence = clamp(options.between_bytes_timeout, BETWEEN_BYTES_TIMEOUT);
-        Ok(response.map(|body| CappedBody::new(body, self.response_kib, silence, journal).boxed_unsync()))
+        Ok(response.map(|body| {
+            let body = CappedBody::new(body, self.response_kib, silence, Arc::clone(&journal));
+            match equipped.scanner {
+                Some(scanner) => ScannedBody::new(body, scanner, journal, found).boxed_unsync(),
+                None => body.boxed_unsync(),
+            }
+        }))
+    }
+
+    /// Sends a request with the target's secrets in it; once more with a new access token, where the server does not accept the old one.
+    async fn exchange_authenticated(
+        &self,
+        asked: &Asked,
+        placeholders: &Placeholders,
+        until: Instant,
+        journal: &Journal,
+    ) -> Result<(Equipped, Response<Incoming>), Error> {
+        let equipped = self.equip(asked, placeholders, until, journal).await?;
+        let response = self
+            .exchange(equipped.request(), asked.writes, until, journal)
+            .await?;
+        let Some(token) = &equipped.token else {
+            return Ok((equipped, response));
+        };
+        if response.status() != StatusCode::UNAUTHORIZED {
+            token.accepted();
+            return Ok((equipped, response));
+        }
+        // "Has not been applied", says RFC 9110 of a request that gets 401: so it may be sent again, a write too.
+        if !self.guard.renew(token).await || !journal.take_requests(1) {
+            return Ok((equipped, response));
+        }
+        if asked.writes {
+            journal.write_refused();
+        }
+        let equipped = self.equip(asked, placeholders, until, journal).await?;
+        let response = self
+            .exchange(equipped.request(), asked.writes, until, journal)
+            .await?;
+        if let Some(token) = equipped
+            .token
+            .as_ref()
+            .filter(|_| response.status() != StatusCode::UNAUTHORIZED)
+        {
+            token.accepted();
+        }
+        Ok((equipped, response))
+    }
+
+    /// Puts in what the host identifies itself with, to the target and to the proxy, and the secrets the connector asked for.
+    async fn equip(
+        &self,
+        asked: &Asked,
+        placeholders: &Placeholders,
+        until: Instant,
+        journal: &Journal,
+    ) -> Result<Equipped, Error> {
+        let (parts, body) = (asked.parts.clone(), asked.body.clone());
+        let equipping = self.guard.equip(parts, body, &asked.endpoint, placeholders);
+        let mut equipped = match tokio::time::timeout_at(until.into(), equipping).await {
+            Ok(equipped) => equipped.map_err(|why| why.note(journal))?,
+            Err(_) => {
+                let what = "no credentials in time: an access token took longer than the request may";
+                journal.host_failed(HostFailure::of(ErrorKind::Unavailable, what.to_owned()));
+                return Err(Error::ConnectionTimeout);
+            }
+        };
+        // Through a tunnel the proxy is told when the tunnel is made; the target never is.
+        if asked.endpoint.scheme == HttpScheme::Http {
+            let credentials = self.wire.proxy_credentials().await.map_err(|what| {
+                journal.host_failed(HostFailure::of(ErrorKind::Misconfigured, what));
+                Error::ConfigurationError
+            })?;
+            if let Some(credentials) = credentials {
+                equipped.parts.headers.insert(PROXY_AUTHORIZATION, credentials);
+            }
+        }
+        Ok(equipped)
     }
 
     /// Where a request goes and whether it can change something, if it is granted whatever the server takes it for.
@@ -146,20 +239,6 @@ impl HttpEgress {
             self.allowlist.decide(other, &parts.uri)?;
         }
         Ok((endpoint, headers::can_write(&methods)))
-    }
-
-    /// Adds what the host identifies itself with, to the target and to the proxy.
-    async fn identify(&self, parts: &mut http::request::Parts, endpoint: &Endpoint) -> Result<(), String> {
-        if let Some(auth) = &self.auth {
-            auth::add(&mut parts.headers, auth, self.secrets.as_ref()).await?;
-        }
-        // Through a tunnel the proxy is told when the tunnel is made; the target never is.
-        if endpoint.scheme == HttpScheme::Http
-            && let Some(credentials) = self.wire.proxy_credentials().await?
-        {
-            parts.headers.insert(PROXY_AUTHORIZATION, credentials);
-        }
-        Ok(())
     }
 
     /// Lets a request leave and waits for the head of its answer; the journal knows at every step what may have arrived.
@@ -224,6 +303,22 @@ impl HttpEgress {
     }
 }
 
+/// A request that was allowed.
+struct Asked {
+    parts: http::request::Parts,
+    body: Bytes,
+    endpoint: Endpoint,
+    writes: bool,
+}
+
+/// What is noted of an answer that does not reach the guest.
+fn withheld(what: &str) -> Refusal {
+    Refusal {
+        what: what.to_owned(),
+        grant: None,
+    }
+}
+
 /// What a guest asks for, within what the host allows.
 fn clamp(asked: Option<Duration>, most: Duration) -> Duration {
     asked.map_or(most, |asked| asked.clamp(TIMEOUT_MIN, most))
@@ -249,6 +344,8 @@ async fn read(body: WasiBody) -> Result<Bytes, Error> {
 pub(crate) struct HttpHooks {
     pub(crate) egress: Arc<HttpEgress>,
     pub(crate) journal: Arc<Journal>,
+    /// What stands for the target's secrets in this call.
+    pub(crate) placeholders: Placeholders,
 }
 
 impl WasiHttpHooks for HttpHooks {
@@ -270,8 +367,12 @@ impl WasiHttpHooks for HttpHooks {
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), Error>> + Send> {
-        let sending =
-            Arc::clone(&self.egress).send(request, options.unwrap_or_default(), Arc::clone(&self.journal));
+        let sending = Arc::clone(&self.egress).send(
+            request,
+            options.unwrap_or_default(),
+            Arc::clone(&self.journal),
+            self.placeholders.clone(),
+        );
         Box::new(async move {
             let response = sending.await?;
             // The pool drives the connection; there is nothing left to do here.

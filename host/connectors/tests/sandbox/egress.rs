@@ -361,6 +361,7 @@ async fn authentication_that_cannot_be_used_is_refused_at_load() {
     let mut target = target(json!({}));
     target.http_auth = Some(usher_lifecycle::targets::HttpAuth::Header {
         name: "Host".to_owned(),
+        prefix: String::new(),
         value: SecretReference::Env("TOKEN".to_owned()),
     });
     let error = try_load("usher-guest-hostile", &target)

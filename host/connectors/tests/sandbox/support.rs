@@ -48,6 +48,7 @@ pub(crate) fn target(settings: Value) -> Target {
         http_auth: None,
         tls: Tls::default(),
         proxy: None,
+        secrets: std::collections::BTreeMap::new(),
         limits: Limits::default(),
     }
 }

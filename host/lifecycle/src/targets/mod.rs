@@ -53,6 +53,30 @@ pub struct Target {
     pub limits: Limits,
 }
 
+impl Target {
+    /// The secrets that leave in requests, each with the key it stands under.
+    pub fn sent_secrets(&self) -> Vec<(String, &SecretReference)> {
+        let auth = self.http_auth.iter().flat_map(HttpAuth::secrets);
+        let proxy = self.proxy.iter().filter_map(|proxy| proxy.auth.as_ref());
+        auth.map(|(key, reference)| (key.to_owned(), reference))
+            .chain(proxy.map(|auth| ("proxy.password".to_owned(), &auth.password)))
+            .chain(
+                self.secrets
+                    .iter()
+                    .map(|(name, secret)| (format!("secrets.{name}"), &secret.value)),
+            )
+            .collect()
+    }
+
+    /// All secrets it uses, each with the key it stands under.
+    pub fn secret_references(&self) -> Vec<(String, &SecretReference)> {
+        let key = self.tls.client.iter().map(|client| &client.key);
+        let mut all = self.sent_secrets();
+        all.extend(key.map(|key| ("tls.client-key".to_owned(), key)));
+        all
+    }
+}
+
 /// Which connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectorReference {

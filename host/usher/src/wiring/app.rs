@@ -53,7 +53,12 @@ impl App {
             .await?;
         let store = Arc::new(place.open(&key, &context).await?);
         let shared: Arc<dyn Store> = store.clone();
-        let connectors = Arc::new(ConnectorRegistry::new(shared.clone(), native));
+        let connectors = Arc::new(ConnectorRegistry::new(
+            shared.clone(),
+            native,
+            clock.clone(),
+            Arc::new(OsRandomness),
+        ));
         let engine = Engine::new(Ports {
             store: shared,
             connectors: connectors.clone(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use usher_connectors::{Connector, Generation, Sandbox, Secrets};
-use usher_engine::ports::{Connectors, ResolvedTarget};
+use usher_engine::ports::{Clock, Connectors, Randomness, ResolvedTarget};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::{ConnectorReference, Target, Targets};
 use usher_store::{ArtifactInfo, Document, DocumentKind, Store};
@@ -45,9 +45,14 @@ struct Active {
 
 impl ConnectorRegistry {
     /// A registry over the components of this store; compiled code is kept in the folder `native`.
-    pub(crate) fn new(store: Arc<dyn Store>, native: PathBuf) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        native: PathBuf,
+        clock: Arc<dyn Clock>,
+        randomness: Arc<dyn Randomness>,
+    ) -> Self {
         Self {
-            secrets: Arc::new(TargetSecrets::new(Arc::clone(&store))),
+            secrets: Arc::new(TargetSecrets::new(Arc::clone(&store), clock, randomness)),
             store,
             native,
             sandbox: OnceCell::new(),

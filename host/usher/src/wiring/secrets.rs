@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use usher_connectors::{SecretString, Secrets};
+use usher_connectors::{Kept, PLACEHOLDER_BYTES, SecretString, Secrets};
+use usher_engine::ports::Clock;
+use usher_lifecycle::cause::Actor;
 use usher_lifecycle::name::Name;
 use usher_lifecycle::targets::SecretReference;
-use usher_store::Store;
+use usher_store::{Context, Randomness, Store};
 
 /// Largest secret file, in bytes: the longest tokens seen are about 10 KB.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -19,46 +21,35 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Everybody else on the machine.
 const OTHERS: u32 = 0o007;
 
-/// How long a secret of the store is used before it is looked up again: one look serves the requests of a busy second, and a changed secret is
-/// in use at once.
+/// How long a secret of the store or of a file is used before it is looked up again: one look serves the requests of a busy second, and a changed
+/// secret is in use at once.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// Looks secrets up where the targets document says.
 pub(crate) struct TargetSecrets {
     store: Arc<dyn Store>,
-    kept: Mutex<HashMap<Name, (Instant, SecretString)>>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+    kept: Mutex<HashMap<SecretReference, (Instant, SecretString)>>,
 }
 
 impl TargetSecrets {
     /// With the secrets of this store.
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, randomness: Arc<dyn Randomness>) -> Self {
         Self {
             store,
+            clock,
+            randomness,
             kept: Mutex::default(),
         }
     }
 
     async fn in_store(&self, name: &Name) -> Result<SecretString, String> {
-        let kept = self.kept().get(name).cloned();
-        if let Some((_, secret)) = kept.filter(|(at, _)| at.elapsed() < KEPT) {
-            return Ok(secret);
-        }
-        let at = Instant::now();
         let secret = self.store.secret(name).await.map_err(|error| error.to_string())?;
-        let secret = SecretString::new(secret.as_str());
-        self.kept().insert(name.clone(), (at, secret.clone()));
-        Ok(secret)
+        Ok(SecretString::new(secret.as_str()))
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Name, (Instant, SecretString)>> {
-        // Nothing that holds it can panic; were it so, what it holds would still be whole.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl Secrets for TargetSecrets {
-    async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, String> {
+    async fn looked_up(&self, reference: &SecretReference) -> Result<SecretString, String> {
         match reference {
             SecretReference::Store(name) => self.in_store(name).await,
             SecretReference::Env(name) => from_env(name),
@@ -70,6 +61,53 @@ impl Secrets for TargetSecrets {
                 }
             }
         }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<SecretReference, (Instant, SecretString)>> {
+        // Nothing that holds it can panic; were it so, what it holds would still be whole.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Secrets for TargetSecrets {
+    async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, String> {
+        let kept = self.kept().get(reference).cloned();
+        if let Some((_, secret)) = kept.filter(|(at, _)| at.elapsed() < KEPT) {
+            return Ok(secret);
+        }
+        let at = Instant::now();
+        let found = self.looked_up(reference).await;
+        let mut kept = self.kept();
+        match &found {
+            Ok(secret) => drop(kept.insert(reference.clone(), (at, secret.clone()))),
+            Err(_) => drop(kept.remove(reference)),
+        }
+        found
+    }
+
+    /// Only the store can be written; the audit says that it was Usher itself.
+    async fn keep(&self, reference: &SecretReference, secret: &SecretString) -> Result<Kept, String> {
+        match reference {
+            SecretReference::Env(_) | SecretReference::File(_) => Ok(Kept::InMemory),
+            SecretReference::Store(name) => {
+                let context = Context {
+                    actor: Actor::Usher,
+                    at: self.clock.now(),
+                };
+                let kept = self.store.set_secret(name, secret.expose(), &context).await;
+                kept.map_err(|error| error.to_string())?;
+                self.kept()
+                    .insert(reference.clone(), (Instant::now(), secret.clone()));
+                Ok(Kept::Durably)
+            }
+        }
+    }
+
+    fn placeholder_bytes(&self) -> [u8; PLACEHOLDER_BYTES] {
+        let mut bytes = [0; PLACEHOLDER_BYTES];
+        self.randomness.fill(&mut bytes);
+        bytes
     }
 }
 

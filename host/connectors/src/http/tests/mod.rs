@@ -23,6 +23,7 @@ use super::HttpEgress;
 use super::resolve::Resolver;
 use super::transport::{Times, Wire};
 use crate::journal::Journal;
+use crate::placeholders::Placeholders;
 use crate::secrets::{FixedSecrets, Secrets};
 
 const PASSWORD: &str = "pr0xy-s3cr3t";
@@ -75,7 +76,7 @@ async fn egress_with(
         .unwrap();
     wire.resolver = resolver;
     wire.times = times;
-    Arc::new(HttpEgress::over(wire, target, secrets).unwrap())
+    Arc::new(HttpEgress::over(wire, target, &secrets).unwrap())
 }
 
 /// What became of one request.
@@ -160,7 +161,7 @@ async fn send(
     journal: Arc<Journal>,
 ) -> Outcome {
     let answered = Arc::clone(egress)
-        .send(request, options, Arc::clone(&journal))
+        .send(request, options, Arc::clone(&journal), Placeholders::default())
         .await;
     let result = match answered {
         Ok(response) => {
