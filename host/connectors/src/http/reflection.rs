@@ -205,6 +205,8 @@ fn code_point(escape: &[u8]) -> Option<(char, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     const SECRET: &str = "p\"ss/wörd &<x>";

@@ -10,4 +10,8 @@ mod hostile;
 mod loading;
 mod log_lines;
 mod neighbours;
+mod oauth2;
+mod peer;
+mod secret_hunt;
+mod secrets;
 mod support;

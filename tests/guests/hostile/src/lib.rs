@@ -19,6 +19,7 @@ mod describing;
 mod http;
 mod listing;
 mod reaching;
+mod secret_hunt;
 
 use bindings::exports::usher::connector::{accounts, connector, entitlements};
 use bindings::usher::connector::types::{
@@ -75,6 +76,7 @@ fn misbehave(call: &Call, subject: &str) -> Result<Account, CallError> {
     computing::run(behaviour)
         .or_else(|| answers::run(behaviour, &settings, subject))
         .or_else(|| reaching::run(behaviour, &settings))
+        .or_else(|| secret_hunt::run(behaviour, call, &settings))
         .unwrap_or_else(|| {
             Err(error(
                 ErrorKind::Misconfigured,
