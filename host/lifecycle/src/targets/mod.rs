@@ -2,6 +2,7 @@
 
 mod auth;
 mod grants;
+mod oauth2;
 mod parse;
 mod secrets;
 mod sql;
@@ -14,8 +15,9 @@ use serde_json::Value;
 
 use crate::name::{Name, TargetName};
 
-pub use auth::{ClientAuth, HttpAuth, OAuth2, TokenUrl};
+pub use auth::HttpAuth;
 pub use grants::ENDPOINTS_MAX;
+pub use oauth2::{ClientAuth, OAuth2, TokenUrl};
 pub use parse::{LIMITS_MAX, TARGETS_MAX, parse};
 pub use secrets::{DeclaredSecret, SecretPlace, SecretPosition, SecretReference, secret_named};
 pub use sql::{SqlAddress, SqlDatabase, SqlGrant, SqlServer, SqlTls};
