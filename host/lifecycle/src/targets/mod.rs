@@ -73,7 +73,15 @@ impl Target {
     /// All secrets it uses, each with the key it stands under.
     pub fn secret_references(&self) -> Vec<(String, &SecretReference)> {
         let key = self.tls.client.iter().map(|client| &client.key);
+        let sql = self.grants.sql.iter().filter_map(|grant| match &grant.database {
+            SqlDatabase::Postgresql(server) | SqlDatabase::Mysql(server) => {
+                let password = server.password.as_ref()?;
+                Some((format!("grants.sql.{}.password", grant.endpoint), password))
+            }
+            SqlDatabase::Sqlite(_) => None,
+        });
         let mut all = self.sent_secrets();
+        all.extend(sql);
         all.extend(key.map(|key| ("tls.client-key".to_owned(), key)));
         all
     }
