@@ -29,10 +29,25 @@ pub fn component(package: &str) -> Vec<u8> {
     bytes
 }
 
+/// The bytes of the connector in `tests/guests/javascript` or `tests/guests/python`; nothing where `cargo xtask languages` has not been run: it takes minutes,
+/// node and Python.
+pub fn language_component(language: &str) -> Option<Vec<u8>> {
+    let folder = std::env::var_os("USHER_COMPONENTS_DIR").map_or_else(built_folder, PathBuf::from);
+    std::fs::read(folder.join(format!("usher_guest_{language}.wasm"))).ok()
+}
+
+fn built_folder() -> PathBuf {
+    target_folder().join("wasm32-wasip2").join("connector")
+}
+
+fn target_folder() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from)
+}
+
 /// Builds a package and tells the folder its component is in.
 fn build(package: &str) -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args([
             "build",
@@ -45,7 +60,7 @@ fn build(package: &str) -> PathBuf {
             package,
         ])
         .arg("--target-dir")
-        .arg(&target)
+        .arg(target_folder())
         .current_dir(&workspace)
         // Flags meant for the host's code (coverage, sanitizers) do not suit a guest.
         .env_remove("RUSTFLAGS")
@@ -53,5 +68,5 @@ fn build(package: &str) -> PathBuf {
         .status()
         .unwrap_or_else(|error| panic!("cargo does not start: {error}"));
     assert!(status.success(), "the connector {package} does not build");
-    target.join("wasm32-wasip2").join("connector")
+    built_folder()
 }

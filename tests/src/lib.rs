@@ -7,4 +7,4 @@ pub mod programs;
 pub mod rehearsal;
 pub mod scim_server;
 
-pub use components::component;
+pub use components::{component, language_component};

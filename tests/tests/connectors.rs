@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Map, Value, json};
-use usher_connectors::{Connector, FixedSecrets, Generation, Sandbox};
+use usher_connectors::{CodeFolder, CodeKey, Compiler, Connector, FixedSecrets, Generation, Sandbox};
 use usher_lifecycle::account::AccountState;
 use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::connector::{AttributeChange, Creation, ErrorKind, Find, WriteContext};
@@ -46,9 +46,18 @@ fn target(document: &str) -> Target {
     parsed.targets.into_values().next().unwrap()
 }
 
+/// Connectors are compiled as an operator's are: by the program itself, in a process of its own.
+fn compiler() -> Compiler {
+    Compiler::program(usher_tests::programs::program("usher").unwrap()).with_argument("compile-component")
+}
+
 async fn load(package: &str, document: &str) -> Arc<Generation> {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("native");
-    let sandbox = Sandbox::new(Some(cache)).unwrap();
+    let kept = CodeFolder {
+        folder: cache,
+        key: CodeKey::new(&[7; 32]),
+    };
+    let sandbox = Sandbox::new(compiler(), Some(kept)).unwrap();
     let secrets = FixedSecrets::none().with(TOKEN_ENV, TOKEN);
     sandbox
         .load(

@@ -1,19 +1,25 @@
 //! From bytes to a component that follows the contract, or a message its author can act on.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
 use sha2::{Digest as _, Sha256};
 use usher_lifecycle::targets::{Grants, Target};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::contract::v0_1::{REQUIRED, VERSION};
+use crate::compile::Compiler;
+use crate::engine::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
 use crate::error::LoadError;
+use crate::guest_text::line_of;
 use crate::inspect::{Access, Import};
-use crate::native_cache::NativeCache;
+use crate::journal::lock;
+use crate::native_cache::{self, NativeCache};
 
 /// Largest component: Python connectors have about 20 MiB.
 pub(crate) const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A compiled component that exports what the contract asks for.
+/// A compiled component that follows the contract. Shared by all targets it serves: its code is in memory once.
 pub(crate) struct Loaded {
     pub(crate) component: Component,
     /// SHA-256, lower-case hexadecimal.
@@ -34,38 +40,142 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// Compiles (or takes from the cache) and checks; blocks, for seconds with large components.
-pub(crate) fn load(engine: &Engine, cache: Option<&NativeCache>, bytes: &[u8]) -> Result<Loaded, LoadError> {
-    if bytes.len() > COMPONENT_BYTES_MAX {
-        return Err(LoadError::TooLarge {
-            bytes: bytes.len(),
-            max: COMPONENT_BYTES_MAX,
-        });
-    }
-    check_header(bytes)?;
-    let digest = hex(&Sha256::digest(bytes));
-    let component = match cache.and_then(|cache| cache.get(engine, &digest)) {
-        Some(component) => component,
-        None => {
-            let component = Component::from_binary(engine, bytes).map_err(|error| refused(&error))?;
-            if let Some(cache) = cache {
-                cache.put(engine, &digest, &component);
-            }
-            component
+/// Where the code of one component is, while somebody uses it. Whoever holds the lock is loading it: others wait instead of doing it again.
+type Slot = Arc<tokio::sync::Mutex<Weak<Loaded>>>;
+
+/// Turns bytes into components, each once.
+pub(crate) struct Loader {
+    compiler: Compiler,
+    cache: Option<Arc<NativeCache>>,
+    slots: Mutex<HashMap<String, Slot>>,
+}
+
+impl Loader {
+    pub(crate) fn new(compiler: Compiler, cache: Option<NativeCache>) -> Self {
+        Self {
+            compiler,
+            cache: cache.map(Arc::new),
+            slots: Mutex::default(),
         }
-    };
-    let ty = component.component_type();
-    let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-    check_exports(&exports)?;
+    }
+
+    /// A component that is in use, or in the cache, or compiled now: for seconds, with large ones.
+    pub(crate) async fn load(
+        &self,
+        engine: &'static Engine,
+        bytes: Vec<u8>,
+    ) -> Result<Arc<Loaded>, LoadError> {
+        if bytes.len() > COMPONENT_BYTES_MAX {
+            return Err(LoadError::TooLarge {
+                bytes: bytes.len(),
+                max: COMPONENT_BYTES_MAX,
+            });
+        }
+        check_header(&bytes)?;
+        let (bytes, digest) = aside(move || {
+            let digest = hex(&Sha256::digest(&bytes));
+            Ok((bytes, digest))
+        })
+        .await?;
+        let slot = self.slot(&digest);
+        let mut held = slot.lock().await;
+        if let Some(loaded) = held.upgrade() {
+            return Ok(loaded);
+        }
+        let component = self.component(engine, &bytes, &digest).await?;
+        let loaded = Arc::new(checked(component, digest, bytes.len())?);
+        *held = Arc::downgrade(&loaded);
+        Ok(loaded)
+    }
+
+    async fn component(
+        &self,
+        engine: &'static Engine,
+        bytes: &[u8],
+        digest: &str,
+    ) -> Result<Component, LoadError> {
+        let (cache, own) = (self.cache.clone(), digest.to_owned());
+        let found = aside(move || Ok(cache.and_then(|cache| cache.get(engine, &own)))).await?;
+        if let Some(component) = found {
+            return Ok(component);
+        }
+        let code = self.compiler.compile(bytes).await?;
+        let (cache, own) = (self.cache.clone(), digest.to_owned());
+        aside(move || {
+            let component = native_cache::compiled(engine, &code).map_err(|error| unfit(&error))?;
+            if let Some(cache) = cache {
+                cache.put(engine, &own, &code);
+            }
+            Ok(component)
+        })
+        .await
+    }
+
+    fn slot(&self, digest: &str) -> Slot {
+        let mut slots = lock(&self.slots);
+        // Those nobody loads and nobody uses any more.
+        slots.retain(|_, slot| match Arc::get_mut(slot) {
+            Some(slot) => slot.get_mut().strong_count() > 0,
+            None => true,
+        });
+        Arc::clone(slots.entry(digest.to_owned()).or_default())
+    }
+}
+
+/// Runs what blocks for long where it holds up nobody.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| LoadError::Host("loading it failed inside this host".to_owned()))?
+}
+
+/// Code that compiled, but that this host's engine does not take: the component asks for more than the instance pool has for one.
+fn unfit(error: &wasmtime::Error) -> LoadError {
+    LoadError::Contract(format!(
+        "it needs more than one call may have ({CORE_INSTANCES_MAX} core instances, {MEMORIES_MAX} memories, {TABLES_MAX} tables): {}",
+        line_of(&format!("{error:#}"), 400)
+    ))
+}
+
+pub(crate) fn checked(component: Component, digest: String, size_bytes: usize) -> Result<Loaded, LoadError> {
+    let exports = crate::contract::v0_1::check_exports(&component)?;
     let imports = crate::link::imports(&component);
     check_imports_known(&imports)?;
+    check_resources(&component)?;
     Ok(Loaded {
         digest,
-        size_bytes: bytes.len(),
+        size_bytes,
         exports,
         imports,
         component,
     })
+}
+
+/// What an instance needs from its start on, before it has run at all. (The engine has checked the number of core instances.)
+pub(crate) fn check_resources(component: &Component) -> Result<(), LoadError> {
+    let Some(needed) = component.resources_required() else {
+        return Err(LoadError::Contract(
+            "it imports core modules; link it into one component".to_owned(),
+        ));
+    };
+    let count = |what: &str, needed: u32, most: u32| {
+        let why = format!("it needs {needed} {what} in one instance; at most {most} are there");
+        if needed > most {
+            Err(LoadError::Contract(why))
+        } else {
+            Ok(())
+        }
+    };
+    count("memories", needed.num_memories, MEMORIES_MAX)?;
+    count("tables", needed.num_tables, TABLES_MAX)?;
+    let elements = needed.max_initial_table_size.unwrap_or(0);
+    count(
+        "table elements",
+        u32::try_from(elements).unwrap_or(u32::MAX),
+        u32::try_from(TABLE_ELEMENTS_MAX).unwrap_or(u32::MAX),
+    )
 }
 
 /// The first eight bytes tell a component from the things that are handed in by mistake.
@@ -78,58 +188,18 @@ fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
         Some(header) if header.starts_with(b"\0asm") => "it is WebAssembly of a kind this host does not know",
         Some(header) if header.starts_with(b"(") => "it is WebAssembly text; a connector is the binary form",
         Some(_) => "it does not start as WebAssembly does; is this the right file?",
+        None if bytes.starts_with(b"(") => "it is WebAssembly text; a connector is the binary form",
         None => "the file is empty or cut off",
     };
     Err(LoadError::NotAComponent(why.to_owned()))
 }
 
-fn refused(error: &wasmtime::Error) -> LoadError {
-    let text = crate::guest_text::line_of(&format!("{error:#}"), 600);
-    let hint = if text.contains("async feature") {
-        " (connectors are synchronous: with JavaScript on QuickJS build with `--sync`)"
-    } else {
-        ""
-    };
-    LoadError::NotAComponent(format!("it does not compile: {text}{hint}"))
-}
-
-fn check_exports(exports: &[String]) -> Result<(), LoadError> {
-    for required in REQUIRED {
-        if exports.iter().any(|export| export == required) {
-            continue;
-        }
-        let interface = required.split('@').next().unwrap_or(required);
-        let other = exports
-            .iter()
-            .find_map(|export| export.strip_prefix(interface)?.strip_prefix('@'));
-        let why = match other {
-            Some(version) => {
-                format!(
-                    "it is made for version {version} of the contract, this host knows {VERSION}; rebuild it with an SDK of that version"
-                )
-            }
-            None if exports.is_empty() => {
-                format!(
-                    "it exports nothing; with the Rust SDK, is `export!(YourConnector)` in the crate? `{required}` is missing"
-                )
-            }
-            None => format!("it does not export `{required}`; it exports: {}", list(exports)),
-        };
-        return Err(LoadError::Contract(why));
-    }
-    Ok(())
-}
-
-fn list(names: &[String]) -> String {
-    crate::guest_text::line_of(&names.join(", "), 500)
-}
-
 fn check_imports_known(imports: &[Import]) -> Result<(), LoadError> {
     match imports.iter().find(|import| import.access == Access::Unknown) {
         Some(import) => Err(LoadError::Contract(format!(
-            "it imports `{}`, which this host does not offer; connectors have usher:host/log, usher:host/sql, wasi:http and the \
-             harmless part of WASI 0.2",
-            crate::guest_text::line_of(&import.name, 200)
+            "it imports `{}`, {}",
+            line_of(&import.name, 200),
+            crate::link::why_unknown(&import.name)
         ))),
         None => Ok(()),
     }
@@ -137,30 +207,22 @@ fn check_imports_known(imports: &[Import]) -> Result<(), LoadError> {
 
 /// Whether the target grants what the component imports.
 pub(crate) fn check_granted(imports: &[Import], target: &Target) -> Result<(), LoadError> {
-    let missing = imports
-        .iter()
-        .find_map(|import| Some((import, missing_grant(import.access, &target.grants)?)));
-    let Some((import, grant)) = missing else {
+    let Some(import) = imports.iter().find(|import| !is_granted(import.access, &target.grants)) else {
         return Ok(());
     };
-    let target = target.name.to_string();
-    let grant = format!("[[targets.{target}.grants.{grant}");
+    let name = target.name.to_string();
     Err(LoadError::NotGranted {
         import: import.name.clone(),
-        target,
-        grant,
+        grant: import.access.grant(&name).unwrap_or_default(),
+        target: name,
     })
 }
 
-fn missing_grant(access: Access, grants: &Grants) -> Option<&'static str> {
+fn is_granted(access: Access, grants: &Grants) -> bool {
     match access {
-        Access::HttpGrant if grants.http.is_empty() => {
-            Some("http]]\nscheme = \"https\"\nhost = \"host.example.com\"")
-        }
-        Access::SqlGrant if grants.sql.is_empty() => {
-            Some("sql]]\nendpoint = \"app\"\nsqlite = \"/path/to/the/database.db\"")
-        }
-        Access::HttpGrant | Access::SqlGrant | Access::Always | Access::Stubbed | Access::Unknown => None,
+        Access::HttpGrant => !grants.http.is_empty(),
+        Access::SqlGrant => !grants.sql.is_empty(),
+        Access::Always | Access::Stubbed | Access::Unknown => true,
     }
 }
 
@@ -168,46 +230,20 @@ fn missing_grant(access: Access, grants: &Grants) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn refusal(bytes: &[u8]) -> String {
-        let engine = &crate::engine::runtime().unwrap().engine;
-        match load(engine, None, bytes) {
-            Ok(_) => panic!("accepted"),
-            Err(error) => error.to_string(),
-        }
-    }
-
     #[test]
-    fn what_is_no_connector_is_refused_with_a_reason() {
-        let cases: [(&[u8], &str); 7] = [
+    fn what_is_no_component_is_refused_with_a_reason() {
+        let cases: [(&[u8], &str); 6] = [
             (b"", "empty"),
             (b"\x7fELF\x02\x01\x01\0", "right file"),
             (b"(component)", "text"),
             (b"\0asm\x01\0\0\0", "wasm32-wasip2"),
             (b"\0asm\x0e\0\x01\0", "does not know"),
-            (b"\0asm\x0d\0\x01\0\xff\xff\xff", "does not compile"),
-            (b"\0asm\x0d\0\x01\0", "exports nothing"),
+            (b"\0asm\x0d", "cut off"),
         ];
         for (bytes, expected) in cases {
-            let message = refusal(bytes);
+            let message = check_header(bytes).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
-        assert!(refusal(&vec![0; COMPONENT_BYTES_MAX + 1]).contains("at most 67108864"));
-    }
-
-    #[test]
-    fn exports_of_another_version_are_named() {
-        let exports = [
-            "usher:connector/connector@0.2.0".to_owned(),
-            "usher:connector/accounts@0.2.0".to_owned(),
-        ];
-        let message = check_exports(&exports).unwrap_err().to_string();
-        assert!(
-            message.contains("version 0.2.0") && message.contains("knows 0.1.0"),
-            "{message}"
-        );
-        let message = check_exports(&["usher:connector/connector@0.1.0".to_owned()])
-            .unwrap_err()
-            .to_string();
-        assert!(message.contains("usher:connector/accounts@0.1.0"), "{message}");
+        check_header(b"\0asm\x0d\0\x01\0and more").unwrap();
     }
 }

@@ -77,6 +77,11 @@ fn start() -> Result<Runtime, String> {
     Ok(Runtime { engine, calls })
 }
 
+/// The engine of a process that only compiles: what it makes is code for the engine of [`runtime`].
+pub(crate) fn for_compiling() -> Result<Engine, String> {
+    Engine::new(&config(None)).map_err(|error| format!("{error:#}"))
+}
+
 fn config(pool: Option<PoolingAllocationConfig>) -> Config {
     let mut config = Config::new();
     config

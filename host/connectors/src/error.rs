@@ -21,6 +21,18 @@ pub enum LoadError {
     /// Not a WebAssembly component at all.
     #[error("not a WebAssembly component: {0}")]
     NotAComponent(String),
+    /// Compiling it takes more than a component may take.
+    #[error(
+        "compiling the component was stopped at {limit}; connectors of 20 MiB stay far below that: build it smaller, without debug \
+         information and with fewer dependencies"
+    )]
+    CompileLimit {
+        /// Which limit, and how large it is.
+        limit: String,
+    },
+    /// The compiler did not survive it. Only the process that compiles is gone.
+    #[error("the compiler failed on this component: {0}; nothing else was disturbed")]
+    CompilerFailed(String),
     /// A component, but not one that follows the contract.
     #[error("not a connector this host can use: {0}")]
     Contract(String),

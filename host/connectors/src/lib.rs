@@ -5,6 +5,7 @@
 //!
 //! [`Sandbox`] loads a component for a target and gives a [`Generation`], which is a [`Connector`].
 
+mod compile;
 mod component;
 mod contract;
 mod engine;
@@ -31,11 +32,15 @@ mod secret_check;
 mod secrets;
 mod sql;
 mod state;
+#[cfg(test)]
+mod test_components;
 
+pub use compile::{CompileLimits, Compiler, compile_component};
 pub use error::{LoadError, SandboxError};
 pub use generation::Generation;
 pub use inspect::{Access, Import, Inspection};
 pub use listing::{Listed, Listing};
+pub use native_cache::CodeKey;
 pub use port::Connector;
-pub use sandbox::Sandbox;
+pub use sandbox::{CodeFolder, Sandbox};
 pub use secrets::{FixedSecrets, Kept, PLACEHOLDER_BYTES, SecretString, Secrets};

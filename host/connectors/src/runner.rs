@@ -41,13 +41,15 @@ pub(crate) struct Runner {
     http: Arc<HttpEgress>,
     sql: Arc<SqlEndpoints>,
     slots: Arc<Semaphore>,
+    /// Keeps the code where other targets find it.
+    _loaded: Arc<Loaded>,
 }
 
 impl Runner {
     /// Binds a component to a target.
     pub(crate) async fn new(
         runtime: &'static Runtime,
-        loaded: &Loaded,
+        loaded: &Arc<Loaded>,
         target: &Target,
         granted: Granted,
         secrets: Arc<dyn Secrets>,
@@ -73,6 +75,7 @@ impl Runner {
             ),
             slots: Arc::new(Semaphore::new(target.limits.concurrency.max(1) as usize)),
             target: target_name,
+            _loaded: Arc::clone(loaded),
         })
     }
 

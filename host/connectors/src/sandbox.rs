@@ -9,13 +9,14 @@ use usher_lifecycle::connector::{CallError, Descriptor};
 use usher_lifecycle::name::Name;
 use usher_lifecycle::targets::{ApplyMode, ConnectorReference, Grants, Limits, Target, Tls};
 
-use crate::component::{self, Loaded};
+use crate::compile::Compiler;
+use crate::component::{self, Loader};
 use crate::engine::{self, Runtime};
 use crate::error::{LoadError, SandboxError};
 use crate::generation::Generation;
 use crate::inspect::Inspection;
 use crate::link::Granted;
-use crate::native_cache::NativeCache;
+use crate::native_cache::{CodeKey, NativeCache};
 use crate::runner::Runner;
 use crate::secret_check::SecretCheck;
 use crate::secrets::{FixedSecrets, Secrets};
@@ -24,17 +25,26 @@ use crate::secrets::{FixedSecrets, Secrets};
 #[derive(Clone)]
 pub struct Sandbox {
     runtime: &'static Runtime,
-    cache: Option<Arc<NativeCache>>,
+    loader: Arc<Loader>,
+}
+
+/// Where native code is kept between runs.
+#[derive(Debug)]
+pub struct CodeFolder {
+    /// A folder for this alone, private to this user. It is made if need be.
+    pub folder: PathBuf,
+    /// Proves that a file in it was written by us.
+    pub key: CodeKey,
 }
 
 impl Sandbox {
-    /// Sets the sandbox up. Native code is kept in `cache_dir`, if given: a folder for this alone, private to this user (it is made
-    /// if need be).
-    pub fn new(cache_dir: Option<PathBuf>) -> Result<Self, SandboxError> {
-        let cache = cache_dir.map(NativeCache::open).transpose()?.map(Arc::new);
+    /// Sets the sandbox up. Components are compiled by `compiler`; native code is kept in a folder, if one is given.
+    pub fn new(compiler: Compiler, kept: Option<CodeFolder>) -> Result<Self, SandboxError> {
+        let cache = kept.map(|kept| NativeCache::open(kept.folder, kept.key));
+        let cache = cache.transpose()?.flatten();
         Ok(Self {
             runtime: engine::runtime()?,
-            cache,
+            loader: Arc::new(Loader::new(compiler, cache)),
         })
     }
 
@@ -46,7 +56,7 @@ impl Sandbox {
         target: &Target,
         secrets: Arc<dyn Secrets>,
     ) -> Result<Arc<Generation>, LoadError> {
-        let loaded = self.compile(bytes).await?;
+        let loaded = self.loader.load(&self.runtime.engine, bytes).await?;
         component::check_granted(&loaded.imports, target)?;
         let granted = Granted {
             http: !target.grants.http.is_empty(),
@@ -72,7 +82,7 @@ impl Sandbox {
             })?;
         Ok(Arc::new(Generation {
             runner,
-            digest: loaded.digest,
+            digest: loaded.digest.clone(),
             descriptor,
             account_schema,
             secret_check,
@@ -81,7 +91,7 @@ impl Sandbox {
 
     /// Looks at a component without a target: what it is, what it exports and what it needs. It runs once, and reaches nothing.
     pub async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspection, LoadError> {
-        let loaded = self.compile(bytes).await?;
+        let loaded = self.loader.load(&self.runtime.engine, bytes).await?;
         // All that could be granted is linked, but nothing is: whatever it tried would be refused.
         let granted = Granted {
             http: true,
@@ -96,28 +106,13 @@ impl Sandbox {
         )
         .await?;
         let (descriptor, _) = run_describe(&runner, false).await?;
-        let Loaded {
-            digest,
-            size_bytes,
-            exports,
-            imports,
-            ..
-        } = loaded;
         Ok(Inspection {
-            digest,
-            size_bytes,
-            exports,
-            imports,
+            digest: loaded.digest.clone(),
+            size_bytes: loaded.size_bytes,
+            exports: loaded.exports.clone(),
+            imports: loaded.imports.clone(),
             descriptor,
         })
-    }
-
-    /// Compiles where it holds up nobody.
-    async fn compile(&self, bytes: Vec<u8>) -> Result<Loaded, LoadError> {
-        let (runtime, cache) = (self.runtime, self.cache.clone());
-        tokio::task::spawn_blocking(move || component::load(&runtime.engine, cache.as_deref(), &bytes))
-            .await
-            .map_err(|_| LoadError::Host("the compiler failed on this component".to_owned()))?
     }
 }
 

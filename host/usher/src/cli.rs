@@ -24,6 +24,9 @@ A first day:
   usher plan                              look at what it would do
   usher apply                             do it";
 
+/// The argument that makes this program the one that compiles a component, for itself: no command, since nobody is to type it.
+pub(crate) const COMPILE_COMPONENT: &str = "compile-component";
+
 /// Longest lease, in seconds: for so long the work of a crashed host lies still.
 const LEASE_SECONDS_MAX: u64 = 3_600;
 

@@ -246,6 +246,8 @@ impl From<LoadError> for Failure {
         let exit = match error {
             LoadError::TooLarge { .. }
             | LoadError::NotAComponent(_)
+            | LoadError::CompileLimit { .. }
+            | LoadError::CompilerFailed(_)
             | LoadError::Contract(_)
             | LoadError::Description { .. } => Exit::BadInput,
             LoadError::NotGranted { .. }

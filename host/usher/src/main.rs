@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::Cli;
+use crate::cli::{COMPILE_COMPONENT, Cli};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -25,6 +25,11 @@ use crate::output::Output;
 const RUNTIME_WORKERS: usize = 2;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == COMPILE_COMPONENT) {
+        close_inherited();
+        return usher_connectors::compile_component(arguments);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return Output::usage(&error).code().into(),
@@ -36,6 +41,20 @@ fn main() -> ExitCode {
         failure.exit()
     });
     exit.code().into()
+}
+
+/// Files that whoever started Usher left open for it would be open in the process that reads untrusted components too.
+fn close_inherited() {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers: Vec<i32> = open
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    // The folder just read is among them, and closed already: closing it again does nothing.
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        let _ = nix::unistd::close(number);
+    }
 }
 
 fn run(cli: Cli, output: &Output) -> Result<Exit, Failure> {

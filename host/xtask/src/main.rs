@@ -1,4 +1,4 @@
-//! Developer chores: `cargo xtask demo | test | bench | guests | lint`. Each does all its own set-up; the machine needs
+//! Developer chores: `cargo xtask demo | test | bench | guests | languages | lint`. Each does all its own set-up; the machine needs
 //! rustup and a C compiler, nothing else.
 #![allow(
     clippy::print_stdout,
@@ -8,6 +8,7 @@
 
 mod cargo;
 mod fuzz;
+mod languages;
 mod lint;
 mod setup;
 mod test;
@@ -24,6 +25,7 @@ cargo xtask test      everything: formatting, lints, guests, all tests, doc test
 cargo xtask bench     the figures of host/BENCHMARKS.md, in release; arguments are passed on
 cargo xtask fuzz      coverage-guided runs of tests/fuzz: [TARGET] [--seconds N]
 cargo xtask guests    the connectors as components, into target/wasm32-wasip2/connector
+cargo xtask languages a connector in JavaScript and one in Python beside them; needs node with npm, and python3 with pip
 cargo xtask lint      formatting, clippy, and cargo-deny where it is installed";
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn chore(arguments: &[String]) -> anyhow::Result<()> {
         "bench" => bench(rest),
         "fuzz" => fuzz::fuzz(&Workspace::find()?, rest),
         "guests" => Workspace::find()?.build_guests(),
+        "languages" => languages::build(&Workspace::find()?),
         "lint" => lint::lint(&Workspace::find()?),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

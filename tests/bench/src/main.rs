@@ -41,7 +41,19 @@ const BENCHES: [&str; 11] = [
 /// Set for the process that runs one bench.
 const CHILD: &str = "USHER_BENCH_CHILD";
 
+/// The argument that makes this program the one that compiles.
+const COMPILE: &str = "compile-component";
+
+/// What the sandboxes of the benches compile with: this program.
+pub(crate) fn compiler() -> Result<usher_connectors::Compiler, usher_connectors::SandboxError> {
+    usher_connectors::Compiler::this_program(COMPILE)
+}
+
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == COMPILE) {
+        return usher_connectors::compile_component(arguments);
+    }
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -34,7 +34,7 @@ pub(crate) async fn run() -> anyhow::Result<Table> {
         reason: "bench".into(),
     };
 
-    let sandbox = Sandbox::new(None)?;
+    let sandbox = Sandbox::new(crate::compiler()?, None)?;
     let generation = sandbox
         .load(
             component.clone(),

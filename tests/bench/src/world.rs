@@ -67,7 +67,7 @@ pub(crate) struct NoopConnectors {
 impl NoopConnectors {
     /// Loads the component once for each target.
     pub(crate) async fn load(targets: &[&str]) -> anyhow::Result<Self> {
-        let sandbox = Sandbox::new(None)?;
+        let sandbox = Sandbox::new(crate::compiler()?, None)?;
         let component = noop::component();
         let mut loaded = BTreeMap::new();
         for name in targets {

@@ -1,6 +1,7 @@
 //! The contract with guests, one module for each version. Conversions between a version's types and domain types are in its module
 //! and nowhere else.
 
+mod signature;
 pub(crate) mod v0_1;
 
 use usher_lifecycle::connector::CallError;

@@ -16,15 +16,21 @@ use crate::state::State;
 
 /// Prefixes of the names of imports, and what it takes to have them. The first that fits counts.
 const ACCESS: [(&str, Access); 9] = [
-    ("usher:connector/types@", Access::Always),
-    ("usher:host/log@", Access::Always),
-    ("usher:host/sql@", Access::SqlGrant),
+    ("usher:connector/types@0.1.0", Access::Always),
+    ("usher:host/log@0.1.0", Access::Always),
+    ("usher:host/sql@0.1.0", Access::SqlGrant),
     ("wasi:http/types@0.2.", Access::HttpGrant),
     ("wasi:http/outgoing-handler@0.2.", Access::HttpGrant),
     ("wasi:filesystem/", Access::Stubbed),
     ("wasi:sockets/", Access::Stubbed),
     ("wasi:cli/", Access::Always),
     ("wasi:", Access::Always),
+];
+/// What this host offers of its own; with the Rust SDK, `log` comes with every connector and `usher_sdk::sql` brings `sql`.
+const OFFERED: [&str; 3] = [
+    "usher:connector/types@0.1.0",
+    "usher:host/log@0.1.0",
+    "usher:host/sql@0.1.0",
 ];
 /// Interfaces of WASI that are linked, without their version.
 const BASE: [&str; 18] = [
@@ -74,6 +80,39 @@ fn access(name: &str, item: &ComponentItem) -> Access {
         Some((_, access)) => *access,
         None => Access::Unknown,
     }
+}
+
+/// Why an import is not offered, and what its author can do: the end of a sentence that names it.
+pub(crate) fn why_unknown(name: &str) -> String {
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    let version = crate::guest_text::line_of(version, 40);
+    let is_ours = |known: &&&str| known.split_once('@').is_some_and(|(known, _)| known == interface);
+    if let Some((_, known)) = OFFERED
+        .iter()
+        .find(is_ours)
+        .and_then(|known| known.split_once('@'))
+    {
+        return format!(
+            "of which this host offers version {known} and not {version}; rebuild it with the SDK (or the wit/ folder) of contract {known}"
+        );
+    }
+    if interface.starts_with("usher:") {
+        return format!(
+            "which this host does not offer; it has {}: leave out the part of the SDK that needs it, or use a newer host",
+            OFFERED.join(", ")
+        );
+    }
+    if interface.starts_with("wasi:") && version.starts_with("0.3") {
+        return "which is WASI 0.3; connectors use WASI 0.2: with Rust build for wasm32-wasip2".to_owned();
+    }
+    if interface.starts_with("wasi:") {
+        return "which this host does not offer; connectors have wasi:http and the harmless part of WASI 0.2"
+            .to_owned();
+    }
+    format!(
+        "which no host of connectors offers; it has {}, wasi:http and the harmless part of WASI 0.2",
+        OFFERED.join(", ")
+    )
 }
 
 /// What a target grants, as far as linking is concerned.

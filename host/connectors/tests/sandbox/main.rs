@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod compiling;
 mod containment;
 mod egress;
 mod guest_sql;
 mod guest_sql_servers;
 mod hostile;
+mod languages;
 mod loading;
 mod log_lines;
 mod neighbours;
@@ -15,3 +17,5 @@ mod peer;
 mod secret_hunt;
 mod secrets;
 mod support;
+#[path = "../../src/test_components.rs"]
+mod test_components;

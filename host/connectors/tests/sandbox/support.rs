@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use usher_connectors::{FixedSecrets, Generation, LoadError, Sandbox};
+use usher_connectors::{CodeFolder, CodeKey, Compiler, FixedSecrets, Generation, LoadError, Sandbox};
 use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::connector::WriteContext;
 use usher_lifecycle::targets::{
@@ -19,7 +19,20 @@ pub(crate) const SECRET: &str = "s3cr3t-token";
 /// With a cache that all tests share: compiling the guests anew for each would be most of the time they take.
 pub(crate) fn sandbox() -> Sandbox {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("native");
-    Sandbox::new(Some(cache)).unwrap()
+    sandbox_with(compiler(), &cache)
+}
+
+pub(crate) fn sandbox_with(compiler: Compiler, cache: &Path) -> Sandbox {
+    let kept = CodeFolder {
+        folder: cache.to_owned(),
+        key: CodeKey::new(&[7; 32]),
+    };
+    Sandbox::new(compiler, Some(kept)).unwrap()
+}
+
+/// This crate's own program that compiles.
+pub(crate) fn compiler() -> Compiler {
+    Compiler::program(env!("CARGO_BIN_EXE_usher-compile-component").into())
 }
 
 /// A target that grants one HTTP endpoint and one SQL endpoint, neither of which leads anywhere.
@@ -135,6 +148,8 @@ pub(crate) struct Seen {
 pub(crate) enum Serve {
     /// Answers 200 with this many bytes.
     Bytes(usize),
+    /// Answers 200 with this text.
+    Text(&'static str),
     /// Answers 302 to itself.
     Redirect,
     /// Answers 302 to elsewhere.
@@ -203,6 +218,7 @@ async fn converse(mut stream: TcpStream, serve: Serve, journal: Arc<Mutex<Vec<Se
         let answer = match serve {
             Serve::Bytes(count) => ok(&"y".repeat(count)),
             Serve::Echo => ok(&seen.head),
+            Serve::Text(text) => ok(text),
             Serve::Redirect => {
                 "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned()
             }

@@ -12,6 +12,9 @@ use crate::sql::cells::hex;
 /// What a fingerprint is made for; another use of the key can never give the same bytes.
 const FINGERPRINT_OF: &[u8] = b"usher operator key fingerprint";
 
+/// What the key of the native-code cache is made for.
+const NATIVE_CODE_OF: &[u8] = b"usher native code cache";
+
 /// The key that opens the store. It cannot be printed, compared or serialised by accident, and is wiped when it is dropped.
 #[derive(Clone)]
 pub struct OperatorKey(pub(super) Key);
@@ -51,6 +54,15 @@ impl OperatorKey {
     /// As it is kept in a file: 64 hexadecimal digits.
     pub fn to_text(&self) -> Zeroizing<String> {
         Zeroizing::new(hex(&*self.0))
+    }
+
+    /// A key that tells native code this host compiled from any other. It follows from this one, and nothing about this one follows from it. A new operator's key
+    /// costs one compilation of each connector.
+    pub fn native_code_key(&self) -> Zeroizing<[u8; KEY_BYTES]> {
+        let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &*self.0), NATIVE_CODE_OF);
+        let mut derived = Zeroizing::new([0; KEY_BYTES]);
+        derived.copy_from_slice(mac.as_ref());
+        derived
     }
 
     /// Its name.

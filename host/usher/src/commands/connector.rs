@@ -15,6 +15,7 @@ use crate::output::Output;
 use crate::render;
 use crate::render::escape::safe;
 use crate::wiring::app::App;
+use crate::wiring::connectors::compiler;
 use crate::wiring::files::{COMPONENT_BYTES_MAX, origin, read};
 
 /// Connectors.
@@ -55,7 +56,7 @@ impl ConnectorCommand {
                 })?;
             }
             Self::Inspect { file } => {
-                let found = inspect(&Sandbox::new(None)?, file, read(file, COMPONENT_BYTES_MAX)?).await?;
+                let found = inspect(&Sandbox::new(compiler()?, None)?, file, read(file, COMPONENT_BYTES_MAX)?).await?;
                 output.answer(&found, render::connectors::inspection)?;
             }
         }
@@ -73,9 +74,8 @@ async fn inspect(sandbox: &Sandbox, file: &Path, bytes: Vec<u8>) -> Result<Inspe
 async fn add(file: &Path, global: &Global, output: &Output) -> Result<(), Failure> {
     let bytes = read(file, COMPONENT_BYTES_MAX)?;
     let app = App::open(global).await?;
-    let found = inspect(app.connectors.sandbox().await?, file, bytes.clone())
-        .await?
-        .descriptor;
+    let inspection = inspect(app.connectors.sandbox().await?, file, bytes.clone()).await?;
+    let found = &inspection.descriptor;
     if let Err(error) = found.name.parse::<Name>() {
         return Err(Failure::new(
             Exit::BadInput,
@@ -97,12 +97,13 @@ async fn add(file: &Path, global: &Global, output: &Output) -> Result<(), Failur
             info.name, info.version, info.name, info.version
         ));
     }
-    output.answer(&info, |info, _| {
+    output.answer(&info, |info, ink| {
         format!(
-            "Added {} {}\n  sha256:{}\n",
+            "Added {} {}\n  sha256:{}\n{}",
             safe(&info.name),
             safe(&info.version),
-            safe(&info.digest)
+            safe(&info.digest),
+            render::connectors::to_grant(&inspection, &info.name, ink)
         )
     })
 }

@@ -70,9 +70,31 @@ pub(crate) fn inspection(found: &Inspection, ink: &Ink) -> String {
     } else {
         table.render(2, ink)
     });
+    let stubbed = found.stubbed();
+    if !stubbed.is_empty() {
+        let stubbed: Vec<_> = stubbed.into_iter().map(safe).collect();
+        out.push_str(&format!(
+            "  interpreter profile: {} stubbed; every use ends the call\n",
+            stubbed.join(", ")
+        ));
+    }
+    out.push_str(&to_grant(found, &descriptor.name, ink));
     out.push_str(&heading("Settings", ink));
     out.push_str(&settings(&descriptor.settings_schema, ink));
     out
+}
+
+/// What a target must be granted to use it, ready to paste.
+pub(crate) fn to_grant(found: &Inspection, target: &str, ink: &Ink) -> String {
+    let grants = found.grants(&safe(target));
+    if grants.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = grants
+        .lines()
+        .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") })
+        .collect();
+    format!("{}{}", heading("To be granted by a target", ink), lines.concat())
 }
 
 fn capabilities(can: Capabilities) -> String {

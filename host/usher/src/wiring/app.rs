@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use usher_connectors::CodeKey;
 use usher_engine::ports::Clock;
 use usher_engine::{Engine, Ports};
 use usher_lifecycle::cause::Actor;
@@ -56,6 +57,7 @@ impl App {
         let connectors = Arc::new(ConnectorRegistry::new(
             shared.clone(),
             native,
+            CodeKey::new(&*key.native_code_key()),
             clock.clone(),
             Arc::new(OsRandomness),
         ));

@@ -7,13 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
-use usher_connectors::{Connector, Generation, Sandbox, Secrets};
+use usher_connectors::{CodeFolder, CodeKey, Compiler, Connector, Generation, Sandbox, SandboxError, Secrets};
 use usher_engine::ports::{Clock, Connectors, Randomness, ResolvedTarget};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::{ConnectorReference, Target, Targets};
 use usher_store::{ArtifactInfo, Document, DocumentKind, Store};
 
 use super::secrets::TargetSecrets;
+use crate::cli::COMPILE_COMPONENT;
+
+/// What compiles untrusted components: this program, as a process of its own.
+pub(crate) fn compiler() -> Result<Compiler, SandboxError> {
+    Compiler::this_program(COMPILE_COMPONENT)
+}
 
 /// Loaded once, by whoever asks first.
 type Cell = Arc<OnceCell<Arc<Generation>>>;
@@ -31,6 +37,7 @@ pub(crate) struct ConnectorRegistry {
     store: Arc<dyn Store>,
     secrets: Arc<dyn Secrets>,
     native: PathBuf,
+    native_key: CodeKey,
     sandbox: OnceCell<Sandbox>,
     active: tokio::sync::Mutex<Option<Arc<Active>>>,
     loaded: Mutex<HashMap<TargetName, Loaded>>,
@@ -44,10 +51,11 @@ struct Active {
 }
 
 impl ConnectorRegistry {
-    /// A registry over the components of this store; compiled code is kept in the folder `native`.
+    /// A registry over the components of this store; compiled code is kept in the folder `native`, and only files with this key are taken from it.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         native: PathBuf,
+        native_key: CodeKey,
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
@@ -55,6 +63,7 @@ impl ConnectorRegistry {
             secrets: Arc::new(TargetSecrets::new(Arc::clone(&store), clock, randomness)),
             store,
             native,
+            native_key,
             sandbox: OnceCell::new(),
             active: tokio::sync::Mutex::default(),
             loaded: Mutex::default(),
@@ -64,7 +73,13 @@ impl ConnectorRegistry {
     /// The sandbox, set up at first use: commands that need no connector do not pay for it.
     pub(crate) async fn sandbox(&self) -> Result<&Sandbox, usher_connectors::SandboxError> {
         self.sandbox
-            .get_or_try_init(|| async { Sandbox::new(Some(self.native.clone())) })
+            .get_or_try_init(|| async {
+                let kept = CodeFolder {
+                    folder: self.native.clone(),
+                    key: self.native_key.clone(),
+                };
+                Sandbox::new(compiler()?, Some(kept))
+            })
             .await
     }
 

@@ -1,6 +1,7 @@
 //! Contract version 0.1.0: `usher:connector@0.1.0` and `usher:host@0.1.0`.
 
 mod calls;
+mod check;
 mod convert;
 mod host;
 
@@ -8,6 +9,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use crate::state::State;
 pub(crate) use calls::Guest;
+pub(crate) use check::check_exports;
 
 pub(crate) mod wit {
     #![allow(
@@ -28,12 +30,7 @@ pub(crate) mod wit {
 use wit::exports::usher::connector as exported;
 
 /// The version all interfaces of this module carry.
-pub(crate) const VERSION: &str = "0.1.0";
-/// Interfaces every connector exports.
-pub(crate) const REQUIRED: [&str; 2] = [
-    "usher:connector/connector@0.1.0",
-    "usher:connector/accounts@0.1.0",
-];
+const VERSION: &str = "0.1.0";
 /// The optional ones.
 const ENTITLEMENTS: &str = "usher:connector/entitlements@0.1.0";
 
