@@ -131,12 +131,17 @@ async fn aside<T: Send + 'static>(
         .map_err(|_| LoadError::Host("loading it failed inside this host".to_owned()))?
 }
 
-/// Code that compiled, but that this host's engine does not take: the component asks for more than the instance pool has for one.
+/// Code that this host's engine does not take. The instance pool says in words when the component asks for more than it has for one; anything else is
+/// between this host and its compiling process.
 fn unfit(error: &wasmtime::Error) -> LoadError {
-    LoadError::Contract(format!(
-        "it needs more than one call may have ({CORE_INSTANCES_MAX} core instances, {MEMORIES_MAX} memories, {TABLES_MAX} tables): {}",
-        line_of(&format!("{error:#}"), 400)
-    ))
+    let why = line_of(&format!("{error:#}"), 400);
+    if why.contains("exceeds the") {
+        return LoadError::Contract(format!(
+            "it needs more than one call may have ({CORE_INSTANCES_MAX} core instances, {MEMORIES_MAX} memories, {TABLES_MAX} tables of together \
+             {TABLE_ELEMENTS_MAX} elements): {why}"
+        ));
+    }
+    LoadError::Host(format!("the compiling process made no code for it: {why}"))
 }
 
 pub(crate) fn checked(component: Component, digest: String, size_bytes: usize) -> Result<Loaded, LoadError> {
@@ -207,7 +212,10 @@ fn check_imports_known(imports: &[Import]) -> Result<(), LoadError> {
 
 /// Whether the target grants what the component imports.
 pub(crate) fn check_granted(imports: &[Import], target: &Target) -> Result<(), LoadError> {
-    let Some(import) = imports.iter().find(|import| !is_granted(import.access, &target.grants)) else {
+    let Some(import) = imports
+        .iter()
+        .find(|import| !is_granted(import.access, &target.grants))
+    else {
         return Ok(());
     };
     let name = target.name.to_string();

@@ -35,7 +35,10 @@ impl Inspection {
 
     /// The parts of WASI that are there but refuse every use: `filesystem`, `sockets`. Interpreters ask for them whether the connector does or not.
     pub fn stubbed(&self) -> Vec<&str> {
-        let stubs = self.imports.iter().filter(|import| import.access == Access::Stubbed);
+        let stubs = self
+            .imports
+            .iter()
+            .filter(|import| import.access == Access::Stubbed);
         let mut packages: Vec<&str> = stubs
             .filter_map(|import| import.name.strip_prefix("wasi:")?.split('/').next())
             .collect();
@@ -75,7 +78,10 @@ impl Access {
     pub fn grant(self, target: &str) -> Option<String> {
         let (kind, rest) = match self {
             Self::HttpGrant => ("http", "scheme = \"https\"\nhost = \"host.example.com\"\n"),
-            Self::SqlGrant => ("sql", "endpoint = \"app\"\nsqlite = \"/path/to/the/database.db\"\n"),
+            Self::SqlGrant => (
+                "sql",
+                "endpoint = \"app\"\nsqlite = \"/path/to/the/database.db\"\n",
+            ),
             Self::Always | Self::Stubbed | Self::Unknown => return None,
         };
         Some(format!("[[targets.{target}.grants.{kind}]]\n{rest}"))

@@ -25,7 +25,9 @@ const WASI_FOLDER: &str = "node_modules/@bytecodealliance/jco/lib/wit/builtin/0.
 /// Builds both, beside the connectors in Rust.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
     if !is_installed("node", &["--version"]) || !is_installed("npm", &["--version"]) {
-        bail!("a connector in JavaScript needs node and npm (and the one in Python the texts that npm brings); install them from https://nodejs.org");
+        bail!(
+            "a connector in JavaScript needs node and npm (and the one in Python the texts that npm brings); install them from https://nodejs.org"
+        );
     }
     let components = workspace.components();
     std::fs::create_dir_all(&components).with_context(|| format!("making {}", components.display()))?;
@@ -44,7 +46,10 @@ fn build_javascript(workspace: &Workspace, folder: &Path, components: &Path) -> 
     for file in ["package.json", "build.mjs", "connector.mjs"] {
         std::fs::copy(sources.join(file), folder.join(file)).with_context(|| format!("copying {file}"))?;
     }
-    if !folder.join("node_modules/@bytecodealliance/componentize-js").is_dir() {
+    if !folder
+        .join("node_modules/@bytecodealliance/componentize-js")
+        .is_dir()
+    {
         run(Command::new("npm")
             .args(["install", "--no-audit", "--no-fund"])
             .current_dir(folder))?;
@@ -74,7 +79,13 @@ fn build_python(workspace: &Workspace, wasi: &Path, components: &Path) -> anyhow
     run(command
         .arg("--wit-path")
         .arg(sources.join("wit"))
-        .args(["--world", "usher:guest-python/guest", "componentize", "connector", "--output"])
+        .args([
+            "--world",
+            "usher:guest-python/guest",
+            "componentize",
+            "connector",
+            "--output",
+        ])
         .arg(components.join("usher_guest_python.wasm"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(&sources))

@@ -35,6 +35,32 @@ impl log::Host for State {
     fn write(&mut self, _level: log::Level, _message: String) {}
 }
 
+/// An engine with the settings that decide how fast Usher's is, and none of its limits.
+fn engine() -> anyhow::Result<Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.max_core_instances_per_component(64)
+        .max_tables_per_component(16)
+        .max_tables_per_module(16)
+        .table_elements(100_000)
+        .max_core_instance_size(10 << 20)
+        .max_component_instance_size(10 << 20)
+        .total_core_instances(2_048)
+        .linear_memory_keep_resident(512 << 10)
+        .table_keep_resident(64 << 10);
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Ok(Engine::new(&config)?)
+}
+
+/// What the compiler alone does to a component.
+pub(crate) fn compile(bytes: &[u8]) -> anyhow::Result<()> {
+    engine()?.precompile_component(bytes)?;
+    Ok(())
+}
+
 /// A component ready to be instantiated.
 pub(crate) struct Bare {
     engine: Engine,
@@ -45,10 +71,7 @@ pub(crate) struct Bare {
 impl Bare {
     /// Compiles and links.
     pub(crate) async fn new(bytes: &[u8]) -> anyhow::Result<Self> {
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(PoolingAllocationConfig::new()));
-        let engine = Engine::new(&config)?;
+        let engine = engine()?;
         let component = Component::new(&engine, bytes)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

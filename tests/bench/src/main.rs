@@ -4,7 +4,9 @@
 mod bare;
 mod claims;
 mod database;
+mod deploy;
 mod egress;
+mod idle;
 mod import;
 mod measure;
 mod neighbours;
@@ -24,10 +26,12 @@ use anyhow::{Context as _, bail};
 use crate::database::Database::{Postgres, Sqlite};
 
 /// Every bench, in the order they run.
-const BENCHES: [&str; 11] = [
+const BENCHES: [&str; 13] = [
     "sandbox",
     "egress",
     "neighbours",
+    "deploy",
+    "idle",
     "operations-sqlite-1",
     "operations-sqlite-8",
     "operations-postgres-1",
@@ -100,6 +104,8 @@ fn run(name: &str) -> anyhow::Result<()> {
             "sandbox" => sandbox::run().await,
             "egress" => egress::run().await,
             "neighbours" => neighbours::run().await,
+            "deploy" => deploy::run().await,
+            "idle" => idle::run().await,
             "operations-sqlite-1" => operations::run(Sqlite, 1).await,
             "operations-sqlite-8" => operations::run(Sqlite, 8).await,
             "operations-postgres-1" => operations::run(Postgres, 1).await,

@@ -67,10 +67,19 @@ fn cpu_time() -> Duration {
 
 /// The most memory this process has had resident so far, in MiB (proc(5): VmHWM).
 pub(crate) fn peak_memory_mib() -> f64 {
+    status_mib("VmHWM:")
+}
+
+/// The memory this process has resident now, in MiB (proc(5): VmRSS).
+pub(crate) fn resident_memory_mib() -> f64 {
+    status_mib("VmRSS:")
+}
+
+fn status_mib(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.split_whitespace().next())
         .and_then(|kib| kib.parse::<f64>().ok())
         .map_or(0.0, |kib| kib / 1024.0)

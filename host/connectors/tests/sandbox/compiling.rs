@@ -76,6 +76,7 @@ async fn what_does_not_compile_says_why_to_its_author() {
 #[tokio::test]
 async fn compiling_stops_at_its_limits_and_names_them() {
     let limits = CompileLimits::default();
+    let bytes = costly(3_000);
     let cases = [
         (
             CompileLimits {
@@ -100,17 +101,11 @@ async fn compiling_stops_at_its_limits_and_names_them() {
         ),
     ];
     for (limits, expected) in cases {
-        let started = Instant::now();
-        let error = refusal(compiler().with_limits(limits), costly(3_000)).await;
+        let error = refusal(compiler().with_limits(limits), bytes.clone()).await;
         let text = error.to_string();
         assert!(
             matches!(&error, LoadError::CompileLimit { limit } if limit == expected),
             "{expected}: {text}"
-        );
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "{:?}",
-            started.elapsed()
         );
     }
 }

@@ -53,7 +53,11 @@ async fn they_load_and_work_under_the_defaults() {
         ];
         assert_eq!(found, expected, "{language}");
         let made = generation.create(&write(), &login("ada")).await.unwrap();
-        assert_eq!((made.id.as_str(), made.attributes), ("op_1", login("ada")), "{language}");
+        assert_eq!(
+            (made.id.as_str(), made.attributes),
+            ("op_1", login("ada")),
+            "{language}"
+        );
         assert!(generation.check().await.unwrap().steps[0].ok, "{language}");
         let unsupported = generation.disable(&write(), "1").await.unwrap_err();
         assert_eq!(unsupported.kind, ErrorKind::Unsupported, "{language}");
@@ -66,11 +70,20 @@ async fn they_are_stopped_at_their_limits() {
         let mut spinning = reading(1, true);
         spinning.limits.cpu_ms = 200;
         let error = load(&bytes, &spinning).await.list(None, 10).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::LimitExceeded("cpu-ms = 200".to_owned()), "{language}");
+        assert_eq!(
+            error.kind,
+            ErrorKind::LimitExceeded("cpu-ms = 200".to_owned()),
+            "{language}"
+        );
         let mut small = reading(1, false);
         small.limits.memory_mib = 2;
         let none = Arc::new(FixedSecrets::none());
-        let error = sandbox().load(bytes, &small, none).await.err().unwrap().to_string();
+        let error = sandbox()
+            .load(bytes, &small, none)
+            .await
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("memory-mib = 2"), "{language}: {error}");
     }
 }
@@ -79,10 +92,21 @@ async fn they_are_stopped_at_their_limits() {
 async fn what_their_interpreters_import_needlessly_is_told() {
     for (language, bytes) in components() {
         let found = sandbox().inspect(bytes).await.unwrap();
-        let with = |access: Access| found.imports.iter().filter(|import| import.access == access).count();
+        let with = |access: Access| {
+            found
+                .imports
+                .iter()
+                .filter(|import| import.access == access)
+                .count()
+        };
         assert_eq!(with(Access::HttpGrant), 2, "{language}: {:?}", found.imports);
         assert_eq!(with(Access::Unknown), 0, "{language}");
-        assert_eq!(with(Access::Stubbed) > 0, language == "python", "{language}: {:?}", found.imports);
+        assert_eq!(
+            with(Access::Stubbed) > 0,
+            language == "python",
+            "{language}: {:?}",
+            found.imports
+        );
         let schema: &Value = &found.descriptor.settings_schema;
         assert_eq!(schema["required"], json!(["url"]), "{language}");
     }

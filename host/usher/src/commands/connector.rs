@@ -56,7 +56,12 @@ impl ConnectorCommand {
                 })?;
             }
             Self::Inspect { file } => {
-                let found = inspect(&Sandbox::new(compiler()?, None)?, file, read(file, COMPONENT_BYTES_MAX)?).await?;
+                let found = inspect(
+                    &Sandbox::new(compiler()?, None)?,
+                    file,
+                    read(file, COMPONENT_BYTES_MAX)?,
+                )
+                .await?;
                 output.answer(&found, render::connectors::inspection)?;
             }
         }

@@ -92,7 +92,13 @@ pub(crate) fn to_grant(found: &Inspection, target: &str, ink: &Ink) -> String {
     }
     let lines: Vec<String> = grants
         .lines()
-        .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") })
+        .map(|line| {
+            if line.is_empty() {
+                "\n".to_owned()
+            } else {
+                format!("  {line}\n")
+            }
+        })
         .collect();
     format!("{}{}", heading("To be granted by a target", ink), lines.concat())
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
-use usher_connectors::{CodeFolder, CodeKey, Compiler, Connector, Generation, Sandbox, SandboxError, Secrets};
+use usher_connectors::{
+    CodeFolder, CodeKey, Compiler, Connector, Generation, Sandbox, SandboxError, Secrets,
+};
 use usher_engine::ports::{Clock, Connectors, Randomness, ResolvedTarget};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::{ConnectorReference, Target, Targets};
