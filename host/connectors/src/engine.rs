@@ -109,7 +109,8 @@ fn pool() -> PoolingAllocationConfig {
         .total_stacks(CALLS_MAX)
         .total_memories(CALLS_MAX + CALLS_MAX / 4)
         .total_tables(CALLS_MAX * 4)
-        .total_core_instances(CALLS_MAX * 8)
+        // A count, nothing is reserved for it: each call may be one of Python's.
+        .total_core_instances(CALLS_MAX * CORE_INSTANCES_MAX)
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)

@@ -143,7 +143,7 @@ async fn load(authority: &Authority, scheme: &str, port: u16) -> anyhow::Result<
     let target = targets.values().next().context("one target")?;
     let secrets = FixedSecrets::none().with("TOKEN", "bench");
     let component = usher_tests::component("usher-connector-scim");
-    Ok(Sandbox::new(None)?
+    Ok(Sandbox::new(crate::compiler()?, None)?
         .load(component, target, Arc::new(secrets))
         .await?)
 }

@@ -51,13 +51,14 @@ pub struct CompileLimits {
 }
 
 impl Default for CompileLimits {
-    /// Measured: a 12 MiB JavaScript and an 18 MiB Python component take 10 to 30 seconds of one processor in a release build, twice that in a debug
-    /// build. The wall time is longer because the child gives way to everybody.
+    /// Measured: a 12 MiB JavaScript and an 18 MiB Python component take 10 to 30 seconds of one processor in a release build, two or three times that in a
+    /// debug build, and some hundred MiB. The wall time is long because the child gives way to everybody: on a machine that is busy for
+    /// minutes it gets a tenth of a processor.
     fn default() -> Self {
         Self {
-            memory_mib: 4_096,
+            memory_mib: 2_048,
             cpu_seconds: 240,
-            wall_seconds: 600,
+            wall_seconds: 1_800,
         }
     }
 }

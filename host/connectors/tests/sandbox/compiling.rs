@@ -76,13 +76,16 @@ async fn what_does_not_compile_says_why_to_its_author() {
 #[tokio::test]
 async fn compiling_stops_at_its_limits_and_names_them() {
     let limits = CompileLimits::default();
-    let bytes = costly(3_000);
+    // Larger than all the memory the last one has.
+    let large = [b"\0asm\x0d\0\x01\0".to_vec(), vec![0; 60 << 20]].concat();
+    let costly = costly(3_000);
     let cases = [
         (
             CompileLimits {
                 cpu_seconds: 1,
                 ..limits
             },
+            &costly,
             "1 seconds of processor time",
         ),
         (
@@ -90,17 +93,19 @@ async fn compiling_stops_at_its_limits_and_names_them() {
                 wall_seconds: 1,
                 ..limits
             },
+            &costly,
             "1 seconds",
         ),
         (
             CompileLimits {
-                memory_mib: 160,
+                memory_mib: 64,
                 ..limits
             },
-            "160 MiB of memory",
+            &large,
+            "64 MiB of memory",
         ),
     ];
-    for (limits, expected) in cases {
+    for (limits, bytes, expected) in cases {
         let error = refusal(compiler().with_limits(limits), bytes.clone()).await;
         let text = error.to_string();
         assert!(

@@ -155,7 +155,7 @@ pub enum HttpScheme {
     Http,
 }
 
-/// Limits on each call. Defaults suit Rust connectors.
+/// Limits on each call. The defaults suit connectors in Rust, and those with an interpreter inside (JavaScript, Python).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Limits {
