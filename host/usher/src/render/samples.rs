@@ -516,6 +516,7 @@ pub(crate) fn inspection() -> Inspection {
         ],
         imports: vec![
             import("wasi:io/streams@0.2.6", Access::Always),
+            import("wasi:sockets/tcp@0.2.6", Access::Stubbed),
             import("wasi:http/outgoing-handler@0.2.6", Access::HttpGrant),
             import("evil:thing/\u{1b}[31m@1.0.0", Access::Unknown),
         ],
