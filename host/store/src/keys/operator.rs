@@ -135,6 +135,15 @@ mod tests {
     const BASE64: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHv8=";
 
     #[test]
+    fn the_key_of_native_code_follows_from_this_one_and_is_another() {
+        let (one, other) = (OperatorKey::from_bytes([1; 32]), OperatorKey::from_bytes([2; 32]));
+        assert_eq!(one.native_code_key(), one.clone().native_code_key());
+        assert_ne!(one.native_code_key(), other.native_code_key());
+        assert_ne!(*one.native_code_key(), [1; 32]);
+        assert_ne!(one.native_code_key()[..16], one.fingerprint().0);
+    }
+
+    #[test]
     fn every_way_of_writing_a_key_is_the_same_key() {
         let key = OperatorKey::parse(HEX).unwrap();
         assert_eq!(*key.to_text(), HEX);
