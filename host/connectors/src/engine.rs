@@ -19,7 +19,7 @@ pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(5);
 /// Calls at the same time in the whole process. Each one holds a slot of the pool, so there are at least as many slots.
 const CALLS_MAX: u32 = 256;
 /// Deepest stack of guest code, in bytes: wasmtime's default.
-const WASM_STACK_BYTES: usize = 512 * 1024;
+pub(crate) const WASM_STACK_BYTES: usize = 512 * 1024;
 /// The stack a call runs on, host functions included, in bytes: room for the guest's stack and the host's own frames above it.
 const ASYNC_STACK_BYTES: usize = 1024 * 1024;
 /// Core instances in one component. Python holds 38; Rust 4.

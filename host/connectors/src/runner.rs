@@ -12,7 +12,7 @@ use wasmtime::{Error, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 use crate::component::Loaded;
 use crate::contract::Failure;
 use crate::contract::v0_1::{Exports, Guest};
-use crate::engine::Runtime;
+use crate::engine::{Runtime, WASM_STACK_BYTES};
 use crate::error::LoadError;
 use crate::guest_text::line;
 use crate::http::{HttpEgress, HttpHooks};
@@ -231,7 +231,7 @@ fn sort(error: &Error, journal: &Journal) -> (ErrorKind, String) {
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::StackOverflow) {
-        return limit("the stack");
+        return limit(&format!("{WASM_STACK_BYTES} bytes of stack"));
     }
     let cause = error.root_cause().to_string();
     // The guest's own table of handles is as large as the host's, and may fill first.

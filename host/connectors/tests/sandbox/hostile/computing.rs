@@ -79,7 +79,7 @@ async fn both_stacks_end_before_the_host_s() {
     .await;
     contained(
         &behaving("stack-overflow-of-calls"),
-        Ends::Limit("the stack"),
+        Ends::Limit("524288 bytes of stack"),
         Effect::None,
     )
     .await;
