@@ -36,9 +36,13 @@ pub(crate) async fn run() -> anyhow::Result<Table> {
         (
             "JavaScript",
             usher_tests::language_component("javascript"),
-            reading()?,
+            reading("python")?,
         ),
-        ("Python", usher_tests::language_component("python"), reading()?),
+        (
+            "Python",
+            usher_tests::language_component("python"),
+            reading("javascript")?,
+        ),
     ];
     for (language, component, target) in connectors {
         match component {
@@ -106,9 +110,11 @@ async fn deploy(language: &str, component: Vec<u8>, target: &Target) -> anyhow::
 }
 
 /// A target for the connectors in other languages: they want to know where to read, and are not called here.
-pub(crate) fn reading() -> anyhow::Result<Target> {
-    let document = "[targets.reading]\nconnector = \"reading\"\n[targets.reading.settings]\nurl = \"http://127.0.0.1:1\"\n\
-                    [[targets.reading.grants.http]]\nscheme = \"http\"\nhost = \"127.0.0.1\"\nport = 1\nprivate-addresses = true\n";
-    let parsed = targets::parse("targets.toml", document)?;
+pub(crate) fn reading(language: &str) -> anyhow::Result<Target> {
+    let document = format!(
+        "[targets.reading]\nconnector = \"{language}\"\n[targets.reading.settings]\nurl = \"http://127.0.0.1:1\"\n\
+                    [[targets.reading.grants.http]]\nscheme = \"http\"\nhost = \"127.0.0.1\"\nport = 1\nprivate-addresses = true\n"
+    );
+    let parsed = targets::parse("targets.toml", &document)?;
     parsed.targets.into_values().next().context("one target")
 }

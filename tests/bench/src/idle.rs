@@ -40,7 +40,7 @@ pub(crate) async fn run() -> anyhow::Result<Table> {
             continue;
         };
         let generation = sandbox
-            .load(component, &reading()?, Arc::new(FixedSecrets::none()))
+            .load(component, &reading(language)?, Arc::new(FixedSecrets::none()))
             .await?;
         held.push(generation);
         row(format!("and a target of a connector in {language}"));

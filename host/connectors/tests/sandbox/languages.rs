@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use usher_connectors::{Access, Connector as _, FixedSecrets, Generation};
 use usher_lifecycle::account::AccountState;
 use usher_lifecycle::connector::ErrorKind;
-use usher_lifecycle::targets::{Limits, Target};
+use usher_lifecycle::targets::{ConnectorReference, Limits, Target};
 
 use crate::support::{Serve, Server, granting_http, login, sandbox, target, write};
 
@@ -21,10 +21,14 @@ fn components() -> Vec<(&'static str, Vec<u8>)> {
         .collect()
 }
 
-fn reading(port: u16, spin: bool) -> Target {
+fn reading(language: &str, port: u16, spin: bool) -> Target {
     let settings = json!({ "url": format!("http://127.0.0.1:{port}"), "spin": spin });
     let mut target = granting_http(target(settings), port);
     target.grants.sql.clear();
+    target.connector = ConnectorReference::Name {
+        name: language.parse().unwrap(),
+        version: None,
+    };
     target
 }
 
@@ -37,7 +41,7 @@ async fn load(bytes: &[u8], target: &Target) -> Arc<Generation> {
 async fn they_load_and_work_under_the_defaults() {
     let server = Server::start(Serve::Text(PEOPLE)).await;
     for (language, bytes) in components() {
-        let target = reading(server.port, false);
+        let target = reading(language, server.port, false);
         assert_eq!(target.limits, Limits::default());
         let generation = load(&bytes, &target).await;
         assert_eq!(generation.descriptor().name, language);
@@ -67,7 +71,7 @@ async fn they_load_and_work_under_the_defaults() {
 #[tokio::test]
 async fn they_are_stopped_at_their_limits() {
     for (language, bytes) in components() {
-        let mut spinning = reading(1, true);
+        let mut spinning = reading(language, 1, true);
         spinning.limits.cpu_ms = 200;
         let error = load(&bytes, &spinning).await.list(None, 10).await.unwrap_err();
         assert_eq!(
@@ -75,7 +79,7 @@ async fn they_are_stopped_at_their_limits() {
             ErrorKind::LimitExceeded("cpu-ms = 200".to_owned()),
             "{language}"
         );
-        let mut small = reading(1, false);
+        let mut small = reading(language, 1, false);
         small.limits.memory_mib = 2;
         let none = Arc::new(FixedSecrets::none());
         let error = sandbox()
