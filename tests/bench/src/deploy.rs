@@ -36,12 +36,12 @@ pub(crate) async fn run() -> anyhow::Result<Table> {
         (
             "JavaScript",
             usher_tests::language_component("javascript"),
-            reading("python")?,
+            reading("javascript")?,
         ),
         (
             "Python",
             usher_tests::language_component("python"),
-            reading("javascript")?,
+            reading("python")?,
         ),
     ];
     for (language, component, target) in connectors {

@@ -53,7 +53,7 @@ struct Pace {
 
 /// Runs the bench and gives its table.
 pub(crate) async fn run() -> anyhow::Result<Table> {
-    let sandbox = Sandbox::new(None)?;
+    let sandbox = Sandbox::new(crate::compiler()?, None)?;
     let good = load(&sandbox, noop::component(), &noop::target("good")?).await?;
     let hostile = usher_tests::component("usher-guest-hostile");
     pace(&good).await?;
