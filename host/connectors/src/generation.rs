@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::connector::{
-    AccountRecord, AttributeChange, CallError, CheckReport, Descriptor, Entitlement, ErrorKind, Find,
-    Holding, Page, WriteContext,
+    AccountRecord, AttributeChange, CallError, CheckReport, CheckStep, Descriptor, Entitlement, ErrorKind,
+    Find, Holding, Page, WriteContext,
 };
 
 use crate::port::Connector;
@@ -63,7 +63,18 @@ impl Connector for Generation {
                 permissions: Vec::new(),
             });
         }
-        let mut report = self.runner.run("check", |guest| guest.check()).await?;
+        let checked = self.runner.run_telling("check", |guest| guest.check()).await?;
+        let (mut report, refusal) = checked;
+        if let Some(refusal) = refusal
+            && report.steps.iter().any(|step| !step.ok)
+        {
+            // Guests are told little of why they were refused; who runs a check needs it all.
+            report.steps.push(CheckStep {
+                name: "stay within the grants".to_owned(),
+                ok: false,
+                detail: refusal.explain(),
+            });
+        }
         if !report.steps.is_empty() {
             steps.append(&mut report.steps);
             report.steps = steps;

@@ -90,6 +90,19 @@ impl Runner {
         F: FnOnce(Guest<'r>) -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
+        self.run_telling(operation, call).await.map(|(answer, _)| answer)
+    }
+
+    /// The same; with an answer comes what was refused meanwhile, which the guest does not know well enough to tell.
+    pub(crate) async fn run_telling<'r, T, F, Fut>(
+        &'r self,
+        operation: &'static str,
+        call: F,
+    ) -> Result<(T, Option<Refusal>), CallError>
+    where
+        F: FnOnce(Guest<'r>) -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
         let _slots = self.slots().await?;
         let wall = Duration::from_millis(u64::from(self.limits.wall_ms));
         let deadline = Instant::now() + wall;
@@ -104,7 +117,7 @@ impl Runner {
             call(guest).await
         });
         match tokio::time::timeout_at(deadline.into(), calling).await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => Ok((answer, journal.refusal())),
             Ok(Err(failure)) => Err(self.failed(operation, failure, &journal)),
             Err(_) => {
                 let message = format!("the call took longer than wall-ms = {}", self.limits.wall_ms);

@@ -40,9 +40,9 @@ impl SqlError {
     }
 
     /// The endpoint cannot be used before the operator has changed something.
-    pub(super) fn refused(kind: SqlErrorKind, message: &str, what: String, grant: Option<String>) -> Self {
-        let what = crate::guest_text::line(&what);
-        let refusal = Some(Box::new(Refusal { what, grant }));
+    pub(super) fn refused(kind: SqlErrorKind, message: &str, what: &str) -> Self {
+        let what = crate::guest_text::line(what);
+        let refusal = Some(Box::new(Refusal { what, grant: None }));
         Self {
             refusal,
             ..Self::new(kind, message)

@@ -43,7 +43,7 @@ impl Server {
     pub(super) fn refused(&self, why: &str) -> SqlError {
         let what = format!("{}: {why}", self.place());
         tracing::warn!("{what}");
-        SqlError::refused(SqlErrorKind::Unavailable, UNUSABLE, what, None)
+        SqlError::refused(SqlErrorKind::Unavailable, UNUSABLE, &what)
     }
 
     /// The role may do what no connector may; `remedy` says how to make a right one.
@@ -56,7 +56,7 @@ impl Server {
         );
         tracing::warn!("{what}");
         let message = "the host does not run SQL as this role: it may do too much; the operator is told what";
-        SqlError::refused(SqlErrorKind::Forbidden, message, what, None)
+        SqlError::refused(SqlErrorKind::Forbidden, message, &what)
     }
 
     /// It does not answer; it may later.

@@ -226,5 +226,4 @@ fn ssl(tls: &SqlTls) -> Option<SslOpts> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
