@@ -162,7 +162,13 @@ fn imports_run_one_way() {
             );
         }
         for dependency in dependencies(package, true).intersection(&own) {
-            let is_support = ["usher-tests", "usher-test-mariadb", "usher-test-postgres", "usher-sdk"].contains(dependency)
+            let is_support = [
+                "usher-tests",
+                "usher-test-mariadb",
+                "usher-test-postgres",
+                "usher-sdk",
+            ]
+            .contains(dependency)
                 || *dependency == name;
             assert!(
                 allowed.contains(dependency) || is_support,
@@ -520,13 +526,11 @@ fn the_architecture_page_shows_the_account_table_of_the_code() {
 fn every_test_the_security_page_names_is_there() {
     let folder = workspace().join("host/connectors");
     let page = std::fs::read_to_string(folder.join("SECURITY.md")).unwrap();
-    let named: Vec<(&str, &str)> = page
-        .split('`')
-        .filter_map(|word| word.split_once("::"))
-        .collect();
+    let named: Vec<(&str, &str)> = page.split('`').filter_map(|word| word.split_once("::")).collect();
     assert!(named.len() > 40, "only {} tests are named", named.len());
     for (file, test) in named {
-        let text = std::fs::read_to_string(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let text =
+            std::fs::read_to_string(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         let is_there = text.lines().any(|line| {
             let line = line.trim_start();
             let line = line.strip_prefix("async ").unwrap_or(line);
@@ -535,7 +539,14 @@ fn every_test_the_security_page_names_is_there() {
         assert!(is_there, "{file} has no test {test}");
     }
     let fuzz = std::fs::read_to_string(workspace().join("tests/fuzz/src/lib.rs")).unwrap();
-    for target in page.split("fuzz target `").skip(1).filter_map(|rest| rest.split('`').next()) {
-        assert!(fuzz.contains(&format!("(\"{target}\",")), "there is no fuzz target {target}");
+    for target in page
+        .split("fuzz target `")
+        .skip(1)
+        .filter_map(|rest| rest.split('`').next())
+    {
+        assert!(
+            fuzz.contains(&format!("(\"{target}\",")),
+            "there is no fuzz target {target}"
+        );
     }
 }
