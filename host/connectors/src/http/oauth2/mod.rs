@@ -27,7 +27,9 @@ const UNPROVEN_KEPT: Duration = Duration::from_secs(30);
 const SLOTS_MANY: usize = 256;
 
 /// The tokens of the process, so that a reloaded connector or a second generation goes on with the token of the first.
-static SLOTS: LazyLock<Mutex<HashMap<(TargetName, OAuth2), Arc<Slot>>>> = LazyLock::new(Mutex::default);
+static SLOTS: LazyLock<Mutex<Slots>> = LazyLock::new(Mutex::default);
+
+type Slots = HashMap<(TargetName, OAuth2), Arc<Slot>>;
 
 /// The one access token of one target and configuration.
 #[derive(Default)]
