@@ -1,6 +1,12 @@
 //! Fuzz targets: each takes any bytes, hands them to something that parses what guests, files or peers send, and panics when a promise
 //! is broken. `tests/short.rs` runs all of them in every test run; `cargo xtask fuzz` runs them under libFuzzer. See README.md.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a fuzz target panics when a promise is broken"
+)]
+
 mod documents;
 mod egress;
 mod guest;

@@ -523,7 +523,7 @@ mod tests {
             format!("[\"{TEXT}\"").repeat(3),
             format!("<password>{TEXT}</password>"),
             format!("pass word={TEXT}x"),
-            format!("{TEXT}"),
+            TEXT.to_owned(),
             format!("pass word=a{TEXT}"),
             format!("[{}]", vec![format!("\"{TEXT}\""); 100].join(",")),
         ];

@@ -17,11 +17,10 @@ fn forgetful(compiler: Compiler) -> Sandbox {
 }
 
 async fn refusal(compiler: Compiler, bytes: Vec<u8>) -> LoadError {
-    forgetful(compiler)
-        .inspect(bytes)
-        .await
-        .err()
-        .expect("it should have been refused")
+    match forgetful(compiler).inspect(bytes).await {
+        Err(refusal) => refusal,
+        Ok(_) => panic!("it should have been refused"),
+    }
 }
 
 /// A component that is small and takes long to compile: one function of many nested blocks with many values alive.

@@ -137,7 +137,10 @@ mod tests {
     #[test]
     fn the_key_of_native_code_follows_from_this_one_and_is_another() {
         let (one, other) = (OperatorKey::from_bytes([1; 32]), OperatorKey::from_bytes([2; 32]));
-        assert_eq!(one.native_code_key(), one.clone().native_code_key());
+        assert_eq!(
+            one.native_code_key(),
+            OperatorKey::from_bytes([1; 32]).native_code_key()
+        );
         assert_ne!(one.native_code_key(), other.native_code_key());
         assert_ne!(*one.native_code_key(), [1; 32]);
         assert_ne!(one.native_code_key()[..16], one.fingerprint().0);

@@ -57,7 +57,7 @@ impl App {
         let connectors = Arc::new(ConnectorRegistry::new(
             shared.clone(),
             native,
-            CodeKey::new(&*key.native_code_key()),
+            CodeKey::new(&key.native_code_key()),
             clock.clone(),
             Arc::new(OsRandomness),
         ));
