@@ -43,7 +43,12 @@ impl Endpoint {
             return Err("the request names no host".to_owned());
         }
         let written_port = &authority.as_str()[authority.host().len()..];
-        let port = match authority.port_u16() {
+        // Digits only: `+8080` would be read as a number here, and by the next one on the way perhaps not.
+        let is_plain = written_port
+            .trim_start_matches(':')
+            .bytes()
+            .all(|byte| byte.is_ascii_digit());
+        let port = match authority.port_u16().filter(|_| is_plain) {
             Some(port) => port,
             None if written_port.is_empty() => default_port(scheme),
             None => return Err("the port is not a number".to_owned()),
