@@ -136,10 +136,10 @@ impl Accounts for SqlTables {
         if self.settings.memberships.is_some() {
             let names = tables.memberships()?;
             let text = tables.text(format!("DELETE FROM {} WHERE ", names.table));
-            statements.push(text.is_exactly(&names.user, &key).done());
+            statements.push(text.exactly(&names.user, &key).done());
         }
         let text = tables.text(format!("DELETE FROM {} WHERE ", tables.users));
-        statements.push(text.is_exactly(&tables.id, &key).done());
+        statements.push(text.exactly(&tables.id, &key).done());
         match self.endpoint.execute(&statements) {
             Ok(_) => Ok(()),
             // An id that no row can have.
@@ -222,7 +222,7 @@ impl SqlTables {
             let comma = if position == 0 { "" } else { ", " };
             text = text.sql(format!("{comma}{column} = ")).bind(value);
         }
-        let statement = text.sql(" WHERE ").is_exactly(&tables.id, &key).done();
+        let statement = text.sql(" WHERE ").exactly(&tables.id, &key).done();
         self.endpoint.execute(&[statement]).map(|_| ())
     }
 

@@ -194,7 +194,7 @@ impl Text<'_> {
 
     /// `column = id`, and nothing that only counts as equal: on MySQL texts usually do whatever their case and accents, and a change
     /// would go to somebody else's row.
-    pub(crate) fn is_exactly(self, column: &str, id: &Sql) -> Self {
+    pub(crate) fn exactly(self, column: &str, id: &Sql) -> Self {
         let exact = matches!((self.dialect, id), (Dialect::Mysql, Sql::Text(_)));
         let text = self.sql(format!("{column} = ")).bind(id.clone());
         if exact {
