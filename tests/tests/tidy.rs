@@ -70,7 +70,8 @@ const KEPT: &[(&str, &[&str])] = &[
     ("cel", &["usher-lifecycle"]),
     ("axum", &["usher-server", "usher-scim-server", "usher-tests"]),
     ("prometheus-client", &["usher-server"]),
-    ("ring", &["usher-store"]),
+    // In the connectors: the keyed checksum of native code.
+    ("ring", &["usher-store", "usher-connectors"]),
     ("clap", &["usher", "usher-scim-server", "usher-bench"]),
 ];
 

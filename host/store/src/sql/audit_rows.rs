@@ -21,6 +21,20 @@ pub(crate) const NO_CAUSE: &str = "[]";
 /// The event of an erasure. Its row is never sealed: it says what became of the others.
 pub(crate) const ERASED: &str = "identity.erased";
 
+/// Takes the rows of [`NewRows`], their bytes, and the writer.
+pub(super) const INSERT_AUDIT: &str = "
+    INSERT INTO audit (writer, n, at_us, actor, event, identity, cause, payload, hash, sealed)
+    SELECT $3, CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3,
+           CAST(value ->> 4 AS BIGINT), value ->> 5, value ->> 6, substr($2, CAST(value ->> 7 AS INTEGER), 32),
+           substr($2, CAST(value ->> 7 AS INTEGER) + 32, CAST(value ->> 8 AS INTEGER))
+    FROM json_each($1) ORDER BY key";
+
+/// Takes the keys that [`NewRows`] made.
+pub(super) const KEEP_KEYS: &str = "
+    UPDATE identity SET audit_key = j.sealed
+    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, unhex(value ->> 1) AS sealed FROM json_each($1)) AS j
+    WHERE identity.id = j.id AND identity.audit_key IS NULL";
+
 /// The identity an audit row is about.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject {

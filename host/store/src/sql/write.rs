@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 pub(crate) use super::audit_rows::{Entry, NO_CAUSE, Subject};
-use super::audit_rows::{Fault, Head, NewRows, Stamp};
+use super::audit_rows::{Fault, Head, INSERT_AUDIT, KEEP_KEYS, NewRows, Stamp};
 use super::cells::{Cells, failed, json_of, micros, numbers};
 use super::db::{Sql, Tx, query};
 use super::keys::{NEWEST, load};
@@ -318,18 +318,6 @@ impl Write<'_> {
         Ok(())
     }
 }
-
-const KEEP_KEYS: &str = "
-    UPDATE identity SET audit_key = j.sealed
-    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, unhex(value ->> 1) AS sealed FROM json_each($1)) AS j
-    WHERE identity.id = j.id AND identity.audit_key IS NULL";
-
-const INSERT_AUDIT: &str = "
-    INSERT INTO audit (writer, n, at_us, actor, event, identity, cause, payload, hash, sealed)
-    SELECT $3, CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3,
-           CAST(value ->> 4 AS BIGINT), value ->> 5, value ->> 6, substr($2, CAST(value ->> 7 AS INTEGER), 32),
-           substr($2, CAST(value ->> 7 AS INTEGER) + 32, CAST(value ->> 8 AS INTEGER))
-    FROM json_each($1) ORDER BY key";
 
 /// Every commit ends with it: the fence, the heartbeat, the end of the chain and the counters, all in the writer's own row.
 const RAISE: Sql = Sql {
