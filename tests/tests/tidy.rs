@@ -36,7 +36,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "usher-server",
         ],
     ),
-    ("xtask", &["usher-test-mariadb", "usher-test-postgres"]),
+    (
+        "xtask",
+        &["usher-test-mariadb", "usher-test-postgres", "usher-test-server"],
+    ),
     ("usher-sdk", &[]),
     ("usher-connector-directory", &["usher-sdk"]),
     ("usher-connector-sql", &["usher-sdk"]),

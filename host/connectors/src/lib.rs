@@ -5,6 +5,8 @@
 //!
 //! [`Sandbox`] loads a component for a target and gives a [`Generation`], which is a [`Connector`].
 
+#[cfg(test)]
+mod certificates;
 mod compile;
 mod component;
 mod contract;

@@ -74,7 +74,7 @@ pub(crate) struct Global {
     pub(crate) key_file: Option<PathBuf>,
     /// How long other hosts leave this one's work alone when the database does not hear from it.
     ///
-    /// All hosts of one database must use the same. Longer than a failover of the database takes, shorter than you would wait for a crashed host.
+    /// Each host's own: the others learn it from the database. Longer than a failover of the database takes, shorter than you would wait for a crashed host.
     #[arg(long, global = true, env = "USHER_LEASE_SECONDS", value_name = "SECONDS", hide_short_help = true, default_value_t = usher_store::postgres::LEASE.as_secs(), value_parser = clap::value_parser!(u64).range(1..=LEASE_SECONDS_MAX))]
     pub(crate) lease_seconds: u64,
     /// Print one JSON document on stdout; errors are JSON on stderr.

@@ -34,8 +34,6 @@ struct DatabaseServer {
     packages: &'static [&'static str],
     /// Why it cannot be started, if so.
     missing: fn() -> Option<String>,
-    /// Whether there is no test run without it: under `CI=true`.
-    required: fn() -> bool,
 }
 
 const DATABASE_SERVERS: [DatabaseServer; 2] = [
@@ -43,13 +41,11 @@ const DATABASE_SERVERS: [DatabaseServer; 2] = [
         name: "PostgreSQL",
         packages: &["postgresql"],
         missing: usher_test_postgres::skip_reason,
-        required: usher_test_postgres::required,
     },
     DatabaseServer {
         name: "MariaDB",
         packages: &["mariadb-server-core", "mariadb-client-core"],
         missing: usher_test_mariadb::skip_reason,
-        required: usher_test_mariadb::required,
     },
 ];
 
@@ -63,7 +59,7 @@ pub(crate) fn database_servers() -> anyhow::Result<()> {
                 install(prefix, server.packages);
             }
         }
-        if let Some(warning) = without(server.name, (server.missing)(), (server.required)())? {
+        if let Some(warning) = without(server.name, (server.missing)(), usher_test_server::required())? {
             println!("{warning}");
         }
     }

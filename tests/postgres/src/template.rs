@@ -1,16 +1,16 @@
 //! A data folder made once and copied for each server: `initdb` takes most of a second, a copy a tenth.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use usher_test_server::{Watchdog, copy, feed};
 
 use crate::programs::Programs;
-use crate::watchdog::Watchdog;
 
 /// Raised when what is in a template changes: older ones are not used any more.
 const REVISION: u32 = 1;
@@ -19,6 +19,20 @@ const REVISION: u32 = 1;
 pub(crate) const SUPERUSER: &str = "postgres";
 /// The role that owns the databases of tests; it has no rights beyond them.
 pub(crate) const ROLE: &str = "usher";
+
+/// Shell that stops the server of a folder, `$1`. Nothing in a test's server is worth an orderly end. 200 looks of 50 ms: 10 s for a server that
+/// hangs. Its lock file goes before it does, and tells even where nobody reaps orphans.
+pub(crate) const STOP: &str = r#"
+pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+if [ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null; then
+    looks=0
+    while [ -e "$1/data/postmaster.pid" ] && kill -0 "$pid" 2>/dev/null && [ "$looks" -lt 200 ]; do
+        sleep 0.05
+        looks=$((looks + 1))
+    done
+    [ "$looks" -eq 200 ] && kill -KILL "$pid" 2>/dev/null
+fi
+"#;
 
 /// Through the socket everybody who can enter the folder, over TCP with a password.
 const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
@@ -32,18 +46,9 @@ pub(crate) struct Template {
 impl Template {
     /// The one of this build folder, made now if there is none.
     pub(crate) fn get(programs: &Programs) -> anyhow::Result<Self> {
-        let build = build_folder()?;
         let user = programs.user.as_ref().map_or_else(own_uid, |user| user.uid);
         let name = format!("postgres-template-{}-{user}-{REVISION}", programs.version);
-        let folder = build.join(&name);
-        if !folder.is_dir() {
-            let lock =
-                File::create(build.join(format!("{name}.lock"))).context("making the template's lock")?;
-            lock.lock().context("locking the template")?;
-            if !folder.is_dir() {
-                make(programs, &folder)?;
-            }
-        }
+        let folder = usher_test_server::template(&name, |folder| make(programs, folder))?;
         let password =
             std::fs::read_to_string(folder.join("password")).context("reading the template's password")?;
         Ok(Self { folder, password })
@@ -59,23 +64,10 @@ fn own_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-/// The folder cargo builds to, which is where this program is.
-fn build_folder() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("finding this program")?;
-    let folder = own.parent().context("this program is in no folder")?;
-    let is_deps = folder.file_name().is_some_and(|name| name == "deps");
-    let folder = if is_deps {
-        folder.parent().unwrap_or(folder)
-    } else {
-        folder
-    };
-    Ok(folder.to_owned())
-}
-
 /// Makes the data in a temporary folder, where the server's user can go, and moves the whole here in one step.
 fn make(programs: &Programs, folder: &Path) -> anyhow::Result<()> {
     let work = private_folder(programs)?;
-    let _watchdog = Watchdog::over(&work)?;
+    let _watchdog = Watchdog::over(&work, STOP)?;
     let data = work.join("data");
     let mut random = [0; 16];
     File::open("/dev/urandom")
@@ -114,16 +106,7 @@ fn make(programs: &Programs, folder: &Path) -> anyhow::Result<()> {
 
 /// A folder that only the server's user may enter.
 pub(crate) fn private_folder(programs: &Programs) -> anyhow::Result<PathBuf> {
-    /// A socket's path has at most 107 bytes; its name needs 20 of them and the folder's own name 12.
-    const PARENT_BYTES_MAX: usize = 70;
-    let mut parent = std::env::temp_dir();
-    if parent.as_os_str().len() > PARENT_BYTES_MAX {
-        parent = PathBuf::from("/tmp");
-    }
-    let folder = tempfile::Builder::new().prefix("usher-pg-").tempdir_in(&parent);
-    let folder = folder
-        .with_context(|| format!("making a folder in {}", parent.display()))?
-        .keep();
+    let folder = usher_test_server::private_folder("usher-pg-")?;
     if let Some(user) = &programs.user {
         std::os::unix::fs::chown(&folder, Some(user.uid), Some(user.gid))
             .with_context(|| format!("giving {} to the server's user", folder.display()))?;
@@ -138,53 +121,4 @@ pub(crate) fn as_owner(programs: &Programs, program: &str) -> Command {
         command.uid(user.uid).gid(user.gid);
     }
     command
-}
-
-/// With owners and permissions, sharing blocks where the file system can.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let output = Command::new("cp")
-        .args(["-R", "-p"])
-        .arg(from)
-        .arg(to)
-        .output()
-        .context("starting cp")?;
-    if !output.status.success() {
-        bail!(
-            "copying {}: {}",
-            from.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok(())
-}
-
-/// Runs a command with this as its input.
-pub(crate) fn feed(mut command: Command, input: &str) -> anyhow::Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("starting {name}"))?;
-    let stdin = child.stdin.take();
-    let text = input.to_owned();
-    // From a thread: a program that answers while it reads must not wait for us, nor we for it.
-    let writer =
-        std::thread::spawn(move || stdin.map_or(Ok(()), |mut stdin| stdin.write_all(text.as_bytes())));
-    let output = child
-        .wait_with_output()
-        .with_context(|| format!("waiting for {name}"))?;
-    let written = writer
-        .join()
-        .map_err(|_| anyhow::anyhow!("writing to {name} failed"))?;
-    if !output.status.success() {
-        bail!(
-            "{name} ended with {}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    written.with_context(|| format!("writing to {name}"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

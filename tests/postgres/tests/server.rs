@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use usher_test_postgres::{Server, required, shared, skip_reason};
+use usher_test_postgres::{Server, shared, skip_reason};
+use usher_test_server::required;
 
 /// Waits for something that must come.
 fn until(what: &str, mut come: impl FnMut() -> bool) {

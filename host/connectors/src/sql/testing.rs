@@ -30,6 +30,31 @@ pub(super) fn on_loopback(port: u16, database: &str, user: &str) -> SqlServer {
     }
 }
 
+/// The same, whether private addresses are granted.
+pub(super) fn private(server: &mut SqlServer, allowed: bool) {
+    if let SqlAddress::Tcp {
+        private_addresses, ..
+    } = &mut server.address
+    {
+        *private_addresses = allowed;
+    }
+}
+
+/// The same with another TLS.
+pub(super) fn tls_of(server: &mut SqlServer, wanted: SqlTls) {
+    if let SqlAddress::Tcp { tls, .. } = &mut server.address {
+        *tls = wanted;
+    }
+}
+
+/// The same under another name, and with another TLS.
+pub(super) fn named(mut server: SqlServer, name: &str, wanted: SqlTls) -> SqlServer {
+    if let SqlAddress::Tcp { host, tls, .. } = &mut server.address {
+        (*host, *tls) = (name.to_owned(), wanted);
+    }
+    server
+}
+
 /// A target with one endpoint, `app`.
 pub(super) struct Fixture {
     endpoints: Arc<SqlEndpoints>,

@@ -18,9 +18,9 @@ pub(crate) const LOST: &str = r#"
     WHERE o.state < 4 AND o.state = 2 AND EXISTS (SELECT 1 FROM writer w WHERE w.id = o.writer AND w.closed_us IS NOT NULL)
     ORDER BY o.id"#;
 
-/// A writer that holds its row is in the middle of a commit, so it is not gone.
+/// Asked on PostgreSQL alone: a SQLite folder has no other writers. A writer that holds its row is in the middle of a commit, so it is not gone.
 const LOST_WRITERS: Sql = Sql {
-    sqlite: "SELECT id FROM writer WHERE closed_us IS NULL AND id <> $1 AND seen_us < 0",
+    sqlite: "SELECT id FROM writer WHERE closed_us IS NULL AND id <> $1",
     postgres: "SELECT id FROM writer
                WHERE closed_us IS NULL AND id <> $1
                  AND seen_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - lease_us

@@ -16,8 +16,9 @@ use tokio_rustls::TlsAcceptor;
 use usher_lifecycle::connector::Effect;
 use wasmtime_wasi_http::RequestOptions;
 
-use super::server::{Authority, Seen, Server, hello, raw};
+use super::server::{Seen, Server, hello, raw};
 use super::*;
+use crate::certificates::Authority;
 
 const URI: &str = "https://app.example";
 

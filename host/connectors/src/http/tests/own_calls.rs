@@ -5,8 +5,9 @@ use http::Response;
 use http_body_util::Full;
 use usher_lifecycle::targets::{HttpGrant, HttpScheme, Tls};
 
-use super::server::{Authority, Seen, Server, raw};
+use super::server::{Seen, Server, raw};
 use super::*;
+use crate::certificates::Authority;
 use crate::http::fetch::{FetchError, Fetcher};
 
 fn rule(scheme: HttpScheme, host: &str, port: u16) -> HttpGrant {

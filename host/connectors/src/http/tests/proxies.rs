@@ -6,8 +6,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use usher_lifecycle::connector::Effect;
 
-use super::server::{Authority, Server, hello, read_head};
+use super::server::{Server, hello, read_head};
 use super::*;
+use crate::certificates::Authority;
 
 /// What the proxy does with who asks.
 #[derive(Clone, Copy)]

@@ -7,8 +7,9 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use usher_lifecycle::connector::Effect;
 
-use super::server::{Authority, Identity, Server, finished, hello, provider, raw};
+use super::server::{Server, hello, raw};
 use super::*;
+use crate::certificates::{Authority, Identity, finished, provider};
 
 const URI: &str = "https://app.example";
 

@@ -1,12 +1,13 @@
 //! With a real MariaDB.
 
-use std::path::{Path, PathBuf};
-
 use usher_lifecycle::targets::{SqlDatabase, SqlServer};
 use usher_test_mariadb::Server as Mariadb;
 
 use super::*;
-use crate::sql::testing::{Fixture, PASSWORD, eventually, losing_the_answer_to_commit, on_loopback, text};
+use crate::certificates::Authority;
+use crate::sql::testing::{
+    Fixture, PASSWORD, eventually, losing_the_answer_to_commit, named, on_loopback, private, text, tls_of,
+};
 
 /// A database with two users, and an account that may change them.
 struct App {
@@ -561,72 +562,22 @@ async fn what_only_the_operator_can_change_is_told_to_the_operator() {
     assert_eq!(fixture.told(), "");
 }
 
-fn private(server: &mut SqlServer, allowed: bool) {
-    if let SqlAddress::Tcp {
-        private_addresses, ..
-    } = &mut server.address
-    {
-        *private_addresses = allowed;
-    }
-}
-
-fn tls_of(server: &mut SqlServer, wanted: SqlTls) {
-    if let SqlAddress::Tcp { tls, .. } = &mut server.address {
-        *tls = wanted;
-    }
-}
-
-/// A certificate for `localhost` and the authority that made it.
-fn certificates(folder: &Path) -> [PathBuf; 3] {
-    let authority_key = rcgen::KeyPair::generate().unwrap();
-    let mut authority = rcgen::CertificateParams::new([]).unwrap();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca = authority.self_signed(&authority_key).unwrap();
-    let issuer = rcgen::Issuer::new(authority, authority_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
-        .unwrap()
-        .signed_by(&key, &issuer)
-        .unwrap();
-    let texts = [
-        ("ca.pem", ca.pem()),
-        ("server.pem", certificate.pem()),
-        ("server.key", key.serialize_pem()),
-    ];
-    texts.map(|(name, pem)| {
-        let file = folder.join(name);
-        std::fs::write(&file, pem).unwrap();
-        file
-    })
-}
-
 #[tokio::test]
 async fn tls_is_done_with_the_authority_and_the_name_that_were_named() {
     if usher_test_mariadb::shared().unwrap().is_none() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let [ca, certificate, key] = certificates(folder.path());
-    let shown = |file: &PathBuf| file.to_str().unwrap().to_owned();
-    let settings = [("ssl-cert", shown(&certificate)), ("ssl-key", shown(&key))];
-    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let authority = Authority::new("of a test");
+    let identity = authority.issue(&["localhost"], |_| {});
+    let certificate = authority.file("server.pem", &identity.certificate);
+    let key = authority.file("server.key", &identity.key);
+    let settings = [("ssl-cert", certificate.as_str()), ("ssl-key", key.as_str())];
     let server: &'static Mariadb = Box::leak(Box::new(Mariadb::start_with(&settings).unwrap()));
     let app = app_of(server).unwrap();
     app.sql(&format!("ALTER USER '{}'@'%' REQUIRE SSL", app.user));
-    let with = |host: &str, tls: SqlTls| {
-        let mut server = app.server_grant();
-        if let SqlAddress::Tcp {
-            host: name,
-            tls: wanted,
-            ..
-        } = &mut server.address
-        {
-            *name = host.to_owned();
-            *wanted = tls;
-        }
-        Fixture::new(SqlDatabase::Mysql(server))
-    };
-    let trusted = SqlTls::Ca(shown(&ca));
+    let with =
+        |host: &str, tls: SqlTls| Fixture::new(SqlDatabase::Mysql(named(app.server_grant(), host, tls)));
+    let trusted = SqlTls::Ca(authority.path());
     let secured = with("localhost", trusted.clone());
     assert_eq!(
         secured.value("SELECT count(*) FROM users").await,

@@ -1,14 +1,16 @@
 //! With a real PostgreSQL.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use usher_lifecycle::targets::{SqlDatabase, SqlServer, SqlTls};
 use usher_test_postgres::Server as Postgres;
 
 use super::*;
+use crate::certificates::Authority;
 use crate::sql::testing::{
-    Fixture, PASSWORD, eventually, losing_the_answer_to_commit, on_loopback, statement, text,
+    Fixture, PASSWORD, eventually, losing_the_answer_to_commit, named, on_loopback, private, statement, text,
+    tls_of,
 };
 
 /// A database with two users, and a role that may change them.
@@ -604,53 +606,26 @@ async fn what_only_the_operator_can_change_is_told_to_the_operator() {
     assert_eq!(fixture.told(), "");
 }
 
-fn private(server: &mut SqlServer, allowed: bool) {
-    if let SqlAddress::Tcp {
-        private_addresses, ..
-    } = &mut server.address
-    {
-        *private_addresses = allowed;
-    }
-}
-
-fn tls_of(server: &mut SqlServer, wanted: SqlTls) {
-    if let SqlAddress::Tcp { tls, .. } = &mut server.address {
-        *tls = wanted;
-    }
-}
-
-/// A certificate for `localhost` and the authority that made it, where the server can read them.
-fn certificates(folder: &Path) -> PathBuf {
-    let authority_key = rcgen::KeyPair::generate().unwrap();
-    let mut authority = rcgen::CertificateParams::new([]).unwrap();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca = authority.self_signed(&authority_key).unwrap();
-    let issuer = rcgen::Issuer::new(authority, authority_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
-        .unwrap()
-        .signed_by(&key, &issuer)
-        .unwrap();
-    let owner = std::fs::metadata(folder).unwrap();
-    let texts = [
-        ("ca.pem", ca.pem()),
-        ("server.pem", certificate.pem()),
-        ("server.key", key.serialize_pem()),
-    ];
-    for (name, pem) in texts {
-        let file = folder.join(name);
-        std::fs::write(&file, pem).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        std::os::unix::fs::chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
-    }
-    folder.join("ca.pem")
+/// Writes a file in the server's folder that the server alone may read.
+fn for_the_server(file: &Path, content: &str) {
+    let owner = std::fs::metadata(file.parent().unwrap()).unwrap();
+    std::fs::write(file, content).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid())).unwrap();
 }
 
 #[tokio::test]
 async fn tls_is_done_with_the_authority_and_the_name_that_were_named() {
     let Some(app) = app() else { return };
     let folder = app.server.socket_folder();
-    let ca = certificates(folder);
+    let authority = Authority::new("of a test");
+    let identity = authority.issue(&["localhost"], |_| {});
+    for (name, pem) in [
+        ("server.pem", &identity.certificate),
+        ("server.key", &identity.key),
+    ] {
+        for_the_server(&folder.join(name), pem);
+    }
     for setting in [
         format!("ssl_cert_file = '{}/server.pem'", folder.display()),
         format!("ssl_key_file = '{}/server.key'", folder.display()),
@@ -660,20 +635,9 @@ async fn tls_is_done_with_the_authority_and_the_name_that_were_named() {
     }
     app.sql("SELECT pg_reload_conf()");
     eventually("the server has TLS", || app.sql("SHOW ssl") == "on").await;
-    let with = |host: &str, tls: SqlTls| {
-        let mut server = app.server_grant();
-        if let SqlAddress::Tcp {
-            host: name,
-            tls: wanted,
-            ..
-        } = &mut server.address
-        {
-            *name = host.to_owned();
-            *wanted = tls;
-        }
-        Fixture::new(SqlDatabase::Postgresql(server))
-    };
-    let trusted = SqlTls::Ca(ca.to_str().unwrap().to_owned());
+    let with =
+        |host: &str, tls: SqlTls| Fixture::new(SqlDatabase::Postgresql(named(app.server_grant(), host, tls)));
+    let trusted = SqlTls::Ca(authority.path());
     let secured = with("localhost", trusted.clone());
     let tls = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     assert_eq!(secured.value(tls).await, SqlValue::Boolean(true));

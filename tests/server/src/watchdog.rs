@@ -6,24 +6,21 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
-/// Reads until the process that started it ends and the pipe with it (a SIGKILL too), then stops the server of the folder and
-/// removes the folder. Nothing in a test's server is worth an orderly end.
-const SCRIPT: &str = r#"
-while read -r _; do :; done
-pid=$(cat "$1/pid" 2>/dev/null)
-[ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null
-rm -rf "$1"
-"#;
+/// Reads until the process that started it ends and the pipe with it (a SIGKILL too), stops the server of the folder by the database's own
+/// lines, and removes the folder.
+fn script(stop: &str) -> String {
+    format!("while read -r _; do :; done\n{stop}\nrm -rf \"$1\"\n")
+}
 
 /// A shell that waits for this process to end. Dropped: it clears away now, and is waited for.
 #[derive(Debug)]
-pub(crate) struct Watchdog(Child);
+pub struct Watchdog(Child);
 
 impl Watchdog {
-    /// Watches over a folder with, perhaps, a server's `pid` in it.
-    pub(crate) fn over(folder: &Path) -> anyhow::Result<Self> {
+    /// Watches over a folder. `stop` is shell that stops the server which may run in it: the folder is `$1`.
+    pub fn over(folder: &Path, stop: &str) -> anyhow::Result<Self> {
         let child = Command::new("/bin/sh")
-            .args(["-c", SCRIPT, "watchdog"])
+            .args(["-c", &script(stop), "watchdog"])
             .arg(folder)
             .current_dir("/")
             .stdin(Stdio::piped())
