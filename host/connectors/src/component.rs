@@ -83,7 +83,8 @@ impl Loader {
             return Ok(loaded);
         }
         let component = self.component(engine, &bytes, &digest).await?;
-        let loaded = Arc::new(checked(component, digest, bytes.len())?);
+        let size_bytes = bytes.len();
+        let loaded = Arc::new(aside(move || checked(component, digest, size_bytes)).await?);
         *held = Arc::downgrade(&loaded);
         Ok(loaded)
     }

@@ -228,6 +228,23 @@ fn a_person_freezes_and_thaws() {
 }
 
 #[test]
+fn a_restore_that_failed_is_not_in_the_way_of_the_next() {
+    let place = Place::new();
+    let backup = place.text("backup.db");
+    place.expect(0, &["backup", &backup]);
+    let new = place.text("new");
+    std::fs::create_dir_all(&new).unwrap();
+    let (other, _) = place.expect(0, &["key", "new"]);
+    let other = place.file("other.key", &other);
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (_, refused) = place.expect(6, &["restore", &backup, "--data", &new, "--key-file", &other]);
+    assert!(refused.contains("key"), "{refused}");
+    let key = place.text("data/usher.key");
+    place.expect(0, &["restore", &backup, "--data", &new, "--key-file", &key]);
+    assert!(sqlite::exists(Path::new(&new)));
+}
+
+#[test]
 fn what_is_no_backup_is_not_restored() {
     let place = Place::new();
     let new = place.text("new");

@@ -52,6 +52,8 @@ struct Shared {
 #[derive(Clone)]
 struct State {
     own: i64,
+    /// Raised by whatever makes a beat under way tell of a time that is over.
+    epoch: u64,
     /// The first beat of this writer, or the first since it takes part.
     first_beat: Option<SinceBoot>,
     /// Until when others leave its work alone, if not later.
@@ -62,9 +64,10 @@ struct State {
 }
 
 impl State {
-    fn new(own: i64, holds_until: Option<SinceBoot>) -> Self {
+    fn new(own: i64, epoch: u64, holds_until: Option<SinceBoot>) -> Self {
         Self {
             own,
+            epoch,
             first_beat: None,
             holds_until,
             writers: vec![own],
@@ -78,7 +81,7 @@ impl Lease {
     pub(crate) async fn start(pool: PgPool, own: i64, duration: Duration) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             duration,
-            state: Mutex::new(State::new(own, None)),
+            state: Mutex::new(State::new(own, 0, None)),
             wakes: watch::Sender::new(0),
             tell: Notify::new(),
         });
@@ -93,12 +96,15 @@ impl Lease {
 
     /// Goes on as another writer.
     pub(crate) fn begin(&self, own: i64) {
-        *self.shared.state() = State::new(own, Some(SinceBoot::now().after(self.shared.duration)));
+        let mut state = self.shared.state();
+        let until = SinceBoot::now().after(self.shared.duration);
+        *state = State::new(own, state.epoch + 1, Some(until));
     }
 
     /// It runs operations from now on: the others must see that before it takes its share.
     pub(crate) fn takes_part(&self) {
         let mut state = self.shared.state();
+        state.epoch += 1;
         (state.first_beat, state.settled) = (None, false);
     }
 
@@ -148,23 +154,31 @@ impl Shared {
     }
 
     async fn beat(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let own = self.state().own;
+        let (own, epoch) = {
+            let state = self.state();
+            (state.own, state.epoch)
+        };
         let sent = SinceBoot::now();
         let kept = sqlx::query(BEAT).bind(own).execute(pool).await?.rows_affected() > 0;
         let live: Vec<(i64, i64)> = sqlx::query_as(LIVE).bind(own).fetch_all(pool).await?;
-        let slowest_us = live.iter().map(|(_, lease_us)| *lease_us).max().unwrap_or(0);
-        let writers: Vec<i64> = live.into_iter().map(|(id, _)| id).collect();
-        let mut state = self.state();
-        if state.own == own {
-            // Taken over: nothing of it counts any more, its next commit says so.
-            state.holds_until = kept.then(|| sent.after(self.duration));
-            let first = *state.first_beat.get_or_insert(sent);
-            // After the longest of their leases, every live writer has beaten since the first beat and seen this one.
-            let all_have_seen = first.after(Duration::from_micros(u64::try_from(slowest_us).unwrap_or(0)));
-            state.settled = writers == [own] || sent >= all_have_seen;
-            state.writers = writers;
-        }
+        self.heard(epoch, sent, kept, &live);
         Ok(())
+    }
+
+    /// Takes in what a beat of this epoch, sent then, has learned.
+    fn heard(&self, epoch: u64, sent: SinceBoot, kept: bool, live: &[(i64, i64)]) {
+        let mut state = self.state();
+        if state.epoch != epoch {
+            return;
+        }
+        let slowest_us = live.iter().map(|(_, lease_us)| *lease_us).max().unwrap_or(0);
+        // Taken over: nothing of it counts any more, its next commit says so.
+        state.holds_until = kept.then(|| sent.after(self.duration));
+        let first = *state.first_beat.get_or_insert(sent);
+        // After the longest of their leases, every live writer has beaten since the first beat and seen this one.
+        let all_have_seen = first.after(Duration::from_micros(u64::try_from(slowest_us).unwrap_or(0)));
+        state.writers = live.iter().map(|(id, _)| *id).collect();
+        state.settled = state.writers == [state.own] || sent >= all_have_seen;
     }
 }
 
@@ -203,5 +217,46 @@ async fn listen(pool: PgPool, shared: Arc<Shared>) {
             }
         }
         sleep(LISTEN_AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_beat_learned_before_a_turn_is_not_taken_in_after_it() {
+        let shared = Arc::new(Shared {
+            duration: Duration::from_secs(1),
+            state: Mutex::new(State::new(1, 0, None)),
+            wakes: watch::Sender::new(0),
+            tell: Notify::new(),
+        });
+        let lease = Lease {
+            shared: Arc::clone(&shared),
+            tasks: Vec::new(),
+        };
+        let alone = [(1, 1_000_000)];
+        shared.heard(0, SinceBoot::now(), true, &alone);
+        assert!(lease.membership().settled && lease.holds());
+        // A beat is under way that has seen nobody else; meanwhile this one takes part, and so does another.
+        let (epoch, sent) = (shared.state().epoch, SinceBoot::now());
+        lease.takes_part();
+        shared.heard(epoch, sent, true, &alone);
+        assert!(!lease.membership().settled, "it knows only of the time before");
+        shared.heard(
+            epoch + 1,
+            SinceBoot::now(),
+            true,
+            &[(1, 1_000_000), (2, 1_000_000)],
+        );
+        assert_eq!(lease.membership().writers, [1, 2]);
+        assert!(!lease.membership().settled, "the other has not beaten since");
+        // The same for a writer that begins anew.
+        let epoch = shared.state().epoch;
+        lease.begin(3);
+        shared.heard(epoch, SinceBoot::now(), false, &alone);
+        assert!(lease.holds());
+        assert_eq!(lease.membership().own, 3);
     }
 }

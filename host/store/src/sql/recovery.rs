@@ -1,11 +1,13 @@
 //! Recovery: what writers that are gone have left under way is taken over, to be read back first.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use usher_lifecycle::ids::OperationId;
 
 use super::SqlStore;
 use super::cells::{Cells, failed, json_of, micros, numbers};
-use super::db::{Sql, query};
+use super::db::query;
 use super::operations::{lock_owners, slot, subject};
 use super::write::{Entry, Raised, close_writers};
 use crate::{Context, Replicas, StoreError};
@@ -19,13 +21,11 @@ pub(crate) const LOST: &str = r#"
     ORDER BY o.id"#;
 
 /// Asked on PostgreSQL alone: a SQLite folder has no other writers. A writer that holds its row is in the middle of a commit, so it is not gone.
-const LOST_WRITERS: Sql = Sql {
-    sqlite: "SELECT id FROM writer WHERE closed_us IS NULL AND id <> $1",
-    postgres: "SELECT id FROM writer
-               WHERE closed_us IS NULL AND id <> $1
-                 AND seen_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - lease_us
-               ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
-};
+const LOST_WRITERS: &str = "
+    SELECT id FROM writer
+    WHERE closed_us IS NULL AND id <> $1
+      AND seen_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - lease_us
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED";
 
 pub(crate) const LOST_OWNERS: &str = "
     SELECT i.id FROM identity i WHERE i.id IN (
@@ -37,7 +37,8 @@ pub(crate) const LOST_OWNERS: &str = "
 const RECOVER: &str = "
     UPDATE operation SET state = 1, settle = 1, unknown_since_us = coalesce(unknown_since_us, claimed_us), due_us = CASE WHEN due_us < $2 THEN due_us ELSE $2 END
     WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND state = 2
-      AND EXISTS (SELECT 1 FROM writer w WHERE w.id = operation.writer AND w.closed_us IS NOT NULL)";
+      AND EXISTS (SELECT 1 FROM writer w WHERE w.id = operation.writer AND w.closed_us IS NOT NULL)
+    RETURNING id";
 
 impl SqlStore {
     /// Makes every operation ready again whose writer is gone. Returns how many.
@@ -54,8 +55,21 @@ impl SqlStore {
         if rows.is_empty() {
             return Ok(0);
         }
+        let recovered = query(RECOVER)
+            .bind(json_of(doing, &numbers(&rows)?)?)
+            .bind(micros(context.at))
+            .fetch_all(&mut write.tx)
+            .await
+            .map_err(failed(doing))?;
+        let recovered: BTreeSet<i64> = numbers(&recovered)?.into_iter().collect();
+        if recovered.is_empty() {
+            return Ok(0);
+        }
         for row in &rows {
             let cells = Cells::new(row, "operation.id")?;
+            if !recovered.contains(&cells.get("operation.id")?) {
+                continue;
+            }
             let operation = OperationId::new(cells.uuid("operation.public_id")?);
             write.audit(&Entry {
                 event: "operation.recovered",
@@ -70,19 +84,13 @@ impl SqlStore {
                 }),
             });
         }
-        query(RECOVER)
-            .bind(json_of(doing, &numbers(&rows)?)?)
-            .bind(micros(context.at))
-            .execute(&mut write.tx)
-            .await
-            .map_err(failed(doing))?;
         write
             .commit(Raised {
                 facts: false,
                 observed: true,
             })
             .await?;
-        Ok(rows.len() as u64)
+        Ok(recovered.len() as u64)
     }
 
     /// Closes writers whose lease is over, in a transaction of its own: a writer caught in the middle of one then fails, and lets go of what

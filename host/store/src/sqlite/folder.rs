@@ -40,6 +40,11 @@ pub(crate) fn holds_database(folder: &Path) -> bool {
     folder.join(DATABASE_FILE).is_file()
 }
 
+/// Whether a file of this name in a folder without a database is what an `init` or a restore has left that came to nothing.
+pub fn is_left_behind(name: &str) -> bool {
+    name == LOCK_FILE || name.starts_with(RESTORING_FILE)
+}
+
 /// Refuses a folder without a database.
 pub(crate) fn must_hold_database(folder: &Path) -> Result<(), StoreError> {
     if holds_database(folder) {
@@ -84,9 +89,12 @@ impl Folder {
             let entry = entry.map_err(|error| io(doing, folder, &error))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with(RESTORING_FILE) {
+            if name == LOCK_FILE || name == KEY_FILE {
+                continue;
+            }
+            if is_left_behind(&name) {
                 left.push(entry.path());
-            } else if name != LOCK_FILE && name != KEY_FILE {
+            } else {
                 return Err(StoreError::InUse(format!(
                     "{} is not empty (there is {}); name another folder",
                     folder.display(),

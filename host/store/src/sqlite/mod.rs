@@ -24,6 +24,7 @@ use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, watch};
 
 pub use self::backup::{Backup, BackupProgress, backup};
+pub use self::folder::is_left_behind;
 pub use self::peek::{rehearsal_moment, rehearsal_moment_of_file, sealed_under};
 pub use self::restore::{Restored, restore};
 

@@ -98,8 +98,12 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.kept {
-            // What cannot be removed now is removed by the next one.
-            let _ = fs::remove_file(&self.path);
+            // What cannot be removed now is removed by the next one. SQLite may have put two files beside it.
+            for beside in ["", "-wal", "-shm"] {
+                let mut path = self.path.clone().into_os_string();
+                path.push(beside);
+                let _ = fs::remove_file(path);
+            }
         }
     }
 }

@@ -40,8 +40,9 @@ pub(crate) fn must_be_free(path: &Path) -> Result<(), Failure> {
         let message = format!("{} is a data folder already; nothing was changed", path.display());
         return Err(Failure::new(Exit::Folder, message).advice("use it, or name another with --data DIR"));
     }
-    // A key that was put there beforehand, or that an earlier `usher init` made before it was cut short.
-    if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != keys::KEY_FILE)) {
+    // A key that was put there beforehand, or what an earlier `usher init` or `usher restore` left that came to nothing.
+    let counts = |name: &str| name != keys::KEY_FILE && !sqlite::is_left_behind(name);
+    if entries.any(|entry| entry.is_ok_and(|entry| counts(&entry.file_name().to_string_lossy()))) {
         let message = format!("{} is not empty; nothing was changed", path.display());
         return Err(Failure::new(Exit::Folder, message).advice("name another folder with --data DIR"));
     }

@@ -99,25 +99,20 @@ fn check_interface(
     interface: &Interface,
     exported: &ComponentInstance,
 ) -> Result<(), LoadError> {
-    let missing = interface.functions.iter().find(|(function, expected)| {
-        let found = function_of(component, exported, function);
-        found.is_none_or(|found| signature::difference(expected, &signature::lines(&found)).is_some())
-    });
-    let Some((function, expected)) = missing else {
-        return Ok(());
-    };
-    Err(LoadError::Contract(
-        match function_of(component, exported, function) {
-            None => format!(
+    for (function, expected) in &interface.functions {
+        let Some(found) = function_of(component, exported, function) else {
+            return Err(LoadError::Contract(format!(
                 "its `{name}` lacks the function `{function}`, which contract {VERSION} has; an interface is exported whole or not at all"
-            ),
-            Some(found) => format!(
-                "its function `{function}` of `{name}` has another type than contract {VERSION} says: {}; build it against the wit/ folder of contract \
-                 {VERSION}",
-                signature::difference(expected, &signature::lines(&found)).unwrap_or_default()
-            ),
-        },
-    ))
+            )));
+        };
+        if let Some(difference) = signature::difference(expected, &signature::lines(&found)) {
+            return Err(LoadError::Contract(format!(
+                "its function `{function}` of `{name}` has another type than contract {VERSION} says: {difference}; build it against the wit/ folder of \
+                 contract {VERSION}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn function_of(component: &Component, exported: &ComponentInstance, name: &str) -> Option<ComponentFunc> {
