@@ -1,6 +1,6 @@
 //! What differs between the attributes wanted and those the target holds, and which of it is to be written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -25,6 +25,21 @@ pub struct AttributeDiff {
     /// What it will hold.
     pub to: Value,
 }
+
+/// When an attribute is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strength {
+    /// Only when the account is created; afterwards it is the target's.
+    Initial,
+    /// Always: what differs is corrected.
+    #[default]
+    Normal,
+    /// Only where the target has nothing (or an empty text); never cleared.
+    Weak,
+}
+
+/// Every attribute that has a mapping, also those that are `null` for this person → when it is written.
+pub type Managed = BTreeMap<String, Strength>;
 
 /// Something people should know about an account that leads to no operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -91,17 +106,24 @@ pub struct Diff {
     pub desired: Attributes,
 }
 
-/// Compares what is wanted with what is observed. Only the `managed` names (every attribute that has a mapping, also those that are `null`
-/// now) and those wanted are looked at; others in the target are left alone.
+/// Compares what is wanted with what is observed. Only the `managed` names and those wanted are looked at; others in the target are left
+/// alone, and so are those whose strength lets the target have its own value.
 pub fn diff(
     desired: &Attributes,
-    managed: &[String],
+    managed: &Managed,
     observed: &ObservedAccount,
     schema: &AccountSchema,
 ) -> Diff {
     let mut diff = Diff::default();
     let mut clears = false;
-    let names: BTreeSet<&String> = managed.iter().chain(desired.keys()).collect();
+    let names: BTreeSet<&String> = managed
+        .keys()
+        .chain(desired.keys())
+        .filter(|name| {
+            let strength = managed.get(*name).copied().unwrap_or_default();
+            is_compared(strength, desired.get(*name), observed.attributes.get(*name))
+        })
+        .collect();
     for name in &names {
         let rules = schema.attribute(name);
         if rules.mutability == Mutability::ReadWrite {
@@ -143,6 +165,18 @@ pub fn diff(
         diff.shown.clear();
     }
     diff
+}
+
+/// Whether an attribute of an account that exists is ours to write.
+fn is_compared(strength: Strength, wanted: Option<&Value>, has: Option<&Value>) -> bool {
+    match strength {
+        Strength::Initial => false,
+        Strength::Normal => true,
+        Strength::Weak => {
+            present(wanted).is_some()
+                && present(has).is_none_or(|has| has.as_str().is_some_and(str::is_empty))
+        }
+    }
 }
 
 /// Everything a creation sends, for people.
@@ -247,9 +281,15 @@ mod tests {
         .unwrap()
     }
 
+    fn normal(names: &[&str]) -> Managed {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), Strength::Normal))
+            .collect()
+    }
+
     fn found(desired: &Value, managed: &[&str], has: &Value) -> Diff {
-        let managed: Vec<String> = managed.iter().map(|name| (*name).to_owned()).collect();
-        diff(&object(desired), &managed, &observed(has), &schema())
+        diff(&object(desired), &normal(managed), &observed(has), &schema())
     }
 
     fn changes(diff: &Diff) -> Value {
@@ -347,10 +387,15 @@ mod tests {
         };
         let record = answer(&json!({}));
         let after = after_work(&observed(&json!({})), &work, Some(&record));
-        let again = diff(&object(&desired), &[], &after, &schema());
+        let again = diff(&object(&desired), &Managed::new(), &after, &schema());
         assert!(again.changes.is_empty() && again.notes.is_empty());
         let changed = json!({"password": "hunter3", "pin": "1234"});
-        assert_eq!(diff(&object(&changed), &[], &after, &schema()).changes.len(), 1);
+        assert_eq!(
+            diff(&object(&changed), &Managed::new(), &after, &schema())
+                .changes
+                .len(),
+            1
+        );
     }
 
     fn answer(attributes: &Value) -> AccountRecord {
@@ -366,7 +411,7 @@ mod tests {
     #[test]
     fn a_target_that_keeps_another_value_is_not_written_to_for_ever() {
         let desired = object(&json!({"phone": "0221 1", "title": "Chief"}));
-        let managed = ["phone".to_owned(), "title".to_owned()];
+        let managed = normal(&["phone", "title"]);
         let keeps = json!({"phone": "+492211", "title": "Chief", "lastModified": 1});
         let created = after_work(
             &ObservedAccount::absent(),
@@ -420,7 +465,7 @@ mod tests {
             },
             Some(&answer(&holds)),
         );
-        let managed = ["title".to_owned(), "manager".to_owned()];
+        let managed = normal(&["title", "manager"]);
         let clear = diff(&desired, &managed, &created, &schema());
         assert_eq!(
             changes(&clear),
@@ -433,6 +478,33 @@ mod tests {
         };
         let refused = after_work(&created, &work, Some(&answer(&holds)));
         assert_eq!(diff(&desired, &managed, &refused, &schema()).changes, []);
+    }
+
+    #[test]
+    fn what_the_target_may_have_its_own_way_is_left_alone() {
+        let managed: Managed = [
+            ("title", Strength::Initial),
+            ("city", Strength::Weak),
+            ("phone", Strength::Weak),
+            ("room", Strength::Weak),
+            ("desk", Strength::Normal),
+        ]
+        .map(|(name, strength)| (name.to_owned(), strength))
+        .into();
+        let desired = object(&json!({"title": "Chief", "city": "Köln", "phone": "1", "desk": "7"}));
+        let has = observed(&json!({"title": "Boss", "city": "Bonn", "phone": "", "room": "12", "desk": "6"}));
+        let found = diff(&desired, &managed, &has, &schema());
+        let names: Vec<&str> = found.changes.iter().map(AttributeChange::name).collect();
+        assert_eq!(
+            names,
+            ["desk", "phone"],
+            "the weak one only where there is nothing"
+        );
+        assert_eq!(
+            Value::Object(found.desired),
+            json!({"desk": "7", "phone": "1"}),
+            "a whole-document target keeps what it has of the others"
+        );
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
@@ -457,8 +529,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_needs_no_writing(desired in any_attributes(), has in any_attributes()) {
-            let managed = ["mails".to_owned(), "path".to_owned(), "title".to_owned()];
+        fn what_was_written_needs_no_writing(
+            desired in any_attributes(),
+            has in any_attributes(),
+            strengths in prop::collection::vec(prop::sample::select(vec![Strength::Normal, Strength::Weak, Strength::Initial]), 4),
+        ) {
+            let names = ["mails", "path", "title", "password"].map(str::to_owned);
+            let managed: Managed = names.into_iter().zip(strengths).collect();
             let before = observed(&Value::Object(has));
             let found = diff(&desired, &managed, &before, &schema());
             prop_assert_eq!(found.changes.len(), found.shown.len());

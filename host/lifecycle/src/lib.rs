@@ -8,6 +8,7 @@
 //! are parameters, so the same input always gives the same answer.
 
 pub mod account;
+pub mod assignment;
 pub mod attributes;
 pub mod cause;
 pub mod connector;
@@ -21,6 +22,7 @@ pub mod operation;
 pub mod plan;
 pub mod policy;
 pub mod queue;
+pub mod reservation;
 pub mod retry;
 pub mod schema;
 pub mod settle;

@@ -296,7 +296,7 @@ fn retained_until(ended: Timestamp, zone: &TimeZone, retention_days: u32) -> Opt
 }
 
 /// The earlier of two moments; `None` is never.
-fn earliest(left: Option<Timestamp>, right: Option<Timestamp>) -> Option<Timestamp> {
+pub(crate) fn earliest(left: Option<Timestamp>, right: Option<Timestamp>) -> Option<Timestamp> {
     match (left, right) {
         (Some(left), Some(right)) => Some(left.min(right)),
         (one, None) | (None, one) => one,

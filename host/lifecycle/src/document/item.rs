@@ -76,6 +76,10 @@ impl<'r, 'd> Item<'r, 'd> {
         text
     }
 
+    pub(crate) fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
     /// A text that is not empty and not longer than `chars_max`, without control characters.
     pub(crate) fn label(&self, chars_max: usize) -> Option<&'r str> {
         let text = self.text()?;

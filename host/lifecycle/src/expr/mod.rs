@@ -161,6 +161,11 @@ impl Mapper {
     pub fn value(&self, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
         self.0.evaluate(scope, to_json)
     }
+
+    /// An error that says why its value is of no use for a person.
+    pub(crate) fn unusable(&self, message: &str) -> ExpressionError {
+        self.0.error(message.to_owned())
+    }
 }
 
 /// The variables of one person. Made once, used for all their rules and mappings.
@@ -197,11 +202,15 @@ impl Compiled {
             Some(message) => Err(message),
             None => self.run(&scope.variables, read),
         };
-        result.map_err(|message| ExpressionError {
+        result.map_err(|message| self.error(message))
+    }
+
+    fn error(&self, message: String) -> ExpressionError {
+        ExpressionError {
             path: self.path.clone(),
             expression: self.source.clone(),
             message,
-        })
+        }
     }
 
     /// Evaluates the program. The message holds no value of the person.

@@ -3,18 +3,32 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::PlanInput;
+use super::names::unique_names;
+use super::roles::Roles;
+use super::separation::{has_entitlement, is_enabled};
 use crate::account::{AccountSlot, DesiredAccount, Entitlements};
-use crate::attributes::Attributes;
+use crate::assignment::HeldRole;
 use crate::cause::Cause;
-use crate::expr::ExpressionError;
+use crate::expr::{ExpressionError, Scope};
 use crate::name::RoleName;
-use crate::policy::{Person, Policy, Role, Unassigned};
+use crate::policy::{Policy, Unassigned};
+use crate::reservation::NameWanted;
 use crate::state::IdentityState;
 
 /// What is wanted of all accounts of a person.
 pub(super) struct Wanted {
     /// The roles they have.
     pub(super) roles: Vec<RoleName>,
+    /// What the next plan must know of them.
+    pub(super) held: Vec<HeldRole>,
+    /// When they change next.
+    pub(super) next_change: Option<Timestamp>,
+    /// Names that must be reserved before their accounts can be planned.
+    pub(super) wanted_names: Vec<NameWanted>,
     accounts: BTreeMap<AccountSlot, WantedAccount>,
     others: WantedAccount,
     unassigned: bool,
@@ -62,8 +76,10 @@ impl Wanted {
         }
     }
 
-    /// Nothing may be concluded.
-    pub(super) fn undecide(&mut self, reason: &str) {
+    /// Nothing may be concluded, so what the last plan recorded stands.
+    pub(super) fn undecide(&mut self, reason: &str, held: &[HeldRole]) {
+        self.held = held.to_vec();
+        self.wanted_names.clear();
         for account in self.accounts.values_mut().chain([&mut self.others]) {
             account.desired = Err(reason.to_owned());
         }
@@ -71,143 +87,150 @@ impl Wanted {
     }
 }
 
+/// What a person's plan is made from, as far as accounts are concerned.
+pub(super) struct Wish<'a, 'i> {
+    pub(super) policy: &'a Policy,
+    pub(super) input: &'i PlanInput<'a>,
+    /// The variables of expressions.
+    pub(super) scope: &'i Scope<'a>,
+    pub(super) state: IdentityState,
+    /// From the fact to the state.
+    pub(super) cause: &'i Cause,
+    pub(super) now: Timestamp,
+}
+
 /// What policy wants in this state.
 ///
 /// Before the start no account is made, and one that is left from before stays disabled and holds nothing.
-pub(super) fn wanted(
-    policy: &Policy,
-    attributes: &Attributes,
-    state: IdentityState,
-    cause: &Cause,
-    problems: &mut Vec<ExpressionError>,
-) -> Wanted {
-    let person = Person { attributes, state };
-    let everything = |desired, roles| Wanted {
-        roles,
+pub(super) fn wanted(wish: &Wish<'_, '_>, problems: &mut Vec<ExpressionError>) -> Wanted {
+    let everything = |desired, roles: &Roles<'_>| Wanted {
+        roles: roles.having().map(|role| role.name.clone()).collect(),
+        held: roles.held.clone(),
+        next_change: roles.next_change,
+        wanted_names: Vec::new(),
         accounts: BTreeMap::new(),
-        others: WantedAccount::all(desired, cause.clone()),
+        others: WantedAccount::all(desired, wish.cause.clone()),
         unassigned: false,
     };
-    match state {
-        IdentityState::Leaving => return everything(DesiredAccount::Retained, Vec::new()),
-        IdentityState::Departed | IdentityState::Erased => {
-            return everything(DesiredAccount::Absent, Vec::new());
-        }
-        IdentityState::Staged | IdentityState::Active | IdentityState::Suspended => {}
-    }
-    let roles = policy.roles_of(&person);
-    let names = |roles: &[&Role]| roles.iter().map(|role| role.name.clone()).collect();
-    match (state, roles) {
-        (IdentityState::Active, Ok(roles)) => Wanted {
-            roles: names(&roles),
-            accounts: given_accounts(policy, &person, &roles, cause, problems),
-            others: WantedAccount::all(
-                match policy.unassigned {
-                    Unassigned::Disable => DesiredAccount::Retained,
-                    Unassigned::Delete => DesiredAccount::Absent,
-                },
-                cause.clone(),
-            ),
-            unassigned: true,
-        },
-        (IdentityState::Active, Err(error)) => {
-            let mut left_alone = everything(DesiredAccount::Retained, Vec::new());
-            left_alone.undecide("a rule cannot be evaluated for this person");
+    let none = Roles::none(wish.policy);
+    let works = match wish.state {
+        IdentityState::Leaving => return everything(DesiredAccount::Retained, &none),
+        IdentityState::Departed | IdentityState::Erased => return everything(DesiredAccount::Absent, &none),
+        IdentityState::Staged => false,
+        IdentityState::Active | IdentityState::Suspended => true,
+    };
+    let roles = match Roles::of(wish.policy, wish.input, wish.scope, works, wish.now, problems) {
+        Ok(roles) => roles,
+        Err(error) => {
             problems.push(error);
-            left_alone
+            let mut left_alone = everything(without_roles(wish.state), &none);
+            if wish.state == IdentityState::Active {
+                left_alone.undecide("a rule cannot be evaluated for this person", wish.input.held);
+            }
+            left_alone.held = wish.input.held.to_vec();
+            return left_alone;
         }
+    };
+    if wish.state != IdentityState::Active {
         // Roles are shown before the start and during leave; a rule that fails then is reported early, and changes nothing.
-        (state, roles) => {
-            let desired = match state {
-                IdentityState::Suspended => DesiredAccount::Suspended,
-                IdentityState::Staged
-                | IdentityState::Active
-                | IdentityState::Leaving
-                | IdentityState::Departed
-                | IdentityState::Erased => DesiredAccount::Retained,
-            };
-            let roles = roles.map(|roles| names(&roles)).unwrap_or_else(|error| {
-                problems.push(error);
-                Vec::new()
-            });
-            everything(desired, roles)
-        }
+        return everything(without_roles(wish.state), &roles);
+    }
+    let mut wanted = everything(
+        match wish.policy.unassigned {
+            Unassigned::Disable => DesiredAccount::Retained,
+            Unassigned::Delete => DesiredAccount::Absent,
+        },
+        &roles,
+    );
+    wanted.unassigned = true;
+    give_accounts(wish, &roles, &mut wanted, problems);
+    wanted
+}
+
+/// What every account should be of a person who is not at work, whatever roles they have.
+fn without_roles(state: IdentityState) -> DesiredAccount {
+    match state {
+        IdentityState::Suspended => DesiredAccount::Suspended,
+        IdentityState::Staged
+        | IdentityState::Active
+        | IdentityState::Leaving
+        | IdentityState::Departed
+        | IdentityState::Erased => DesiredAccount::Retained,
     }
 }
 
 /// The accounts the roles of an active person give.
-fn given_accounts(
-    policy: &Policy,
-    person: &Person<'_>,
-    roles: &[&Role],
-    cause: &Cause,
+fn give_accounts(
+    wish: &Wish<'_, '_>,
+    roles: &Roles<'_>,
+    wanted: &mut Wanted,
     problems: &mut Vec<ExpressionError>,
-) -> BTreeMap<AccountSlot, WantedAccount> {
-    let mut accounts = BTreeMap::new();
-    for slot in roles.iter().flat_map(|role| &role.accounts) {
-        if accounts.contains_key(slot) {
-            continue;
+) {
+    let mut givers: BTreeMap<&AccountSlot, Vec<usize>> = BTreeMap::new();
+    for (place, role) in wish.policy.roles.iter().enumerate() {
+        let given = |slot: &&AccountSlot| {
+            roles.given[place] || (roles.is_withheld(place) && is_enabled(wish.input, slot))
+        };
+        for slot in role.accounts.iter().filter(given) {
+            givers.entry(slot).or_default().push(place);
         }
-        let givers: Vec<&Role> = roles
-            .iter()
-            .filter(|role| role.accounts.contains(slot))
-            .copied()
-            .collect();
-        let (entitlements, entitlement_causes) = given_entitlements(slot, roles, cause);
-        let desired = match policy.map(slot, person) {
-            Ok(attributes) => Ok(DesiredAccount::Enabled {
+    }
+    for (slot, places) in givers {
+        let (entitlements, entitlement_causes) = given_entitlements(slot, wish, roles);
+        let attributes = wish.policy.map_in(slot, wish.scope);
+        let named =
+            attributes.and_then(|attributes| unique_names(slot, attributes, wish, &mut wanted.wanted_names));
+        let desired = match named {
+            Ok(Ok(attributes)) => Ok(DesiredAccount::Enabled {
                 attributes,
                 entitlements,
             }),
+            Ok(Err(reason)) => Err(reason),
             Err(error) => {
                 let reason = format!("{} cannot be evaluated for this person", error.path);
                 problems.push(error);
                 Err(reason)
             }
         };
-        accounts.insert(
+        wanted.accounts.insert(
             slot.clone(),
             WantedAccount {
                 desired,
-                cause: cause.then(by_roles(&givers)),
+                cause: wish.cause.then(roles.shown(&places)),
                 entitlement_causes,
             },
         );
     }
-    accounts
 }
 
+/// What the roles give to one account. Of several that give the same, the first in the document that says parameters decides them.
 fn given_entitlements(
     slot: &AccountSlot,
-    roles: &[&Role],
-    cause: &Cause,
+    wish: &Wish<'_, '_>,
+    roles: &Roles<'_>,
 ) -> (Entitlements, BTreeMap<String, Cause>) {
-    let mut givers: BTreeMap<&String, Vec<&Role>> = BTreeMap::new();
-    for role in roles {
-        for entitlement in role.entitlements.get(slot).into_iter().flatten() {
-            let givers = givers.entry(entitlement).or_default();
-            if !givers.iter().any(|giver| giver.name == role.name) {
-                givers.push(role);
+    let mut entitlements = Entitlements::new();
+    let mut givers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, role) in wish.policy.roles.iter().enumerate() {
+        let withheld = roles.is_withheld(place);
+        if !roles.given[place] && !withheld {
+            continue;
+        }
+        for (id, parameters) in role.entitlements.get(slot).into_iter().flatten() {
+            let new_is_not_given = withheld || roles.withheld.entitlements.contains(&(slot, id));
+            if new_is_not_given && !has_entitlement(wish.input, slot, id) {
+                continue;
+            }
+            givers.entry(id).or_default().push(place);
+            let decided = entitlements.entry(id.clone()).or_insert(Value::Null);
+            if decided.is_null() && !new_is_not_given {
+                decided.clone_from(parameters);
             }
         }
     }
-    let entitlements = givers
-        .keys()
-        .map(|id| ((*id).clone(), serde_json::Value::Null))
-        .collect();
     let causes = givers
         .into_iter()
-        .map(|(id, roles)| (id.clone(), cause.then(by_roles(&roles))))
+        .map(|(id, places)| (id.to_owned(), wish.cause.then(roles.shown(&places))))
         .collect();
     (entitlements, causes)
-}
-
-/// `role employee`, `roles employee, engineer`.
-fn by_roles(roles: &[&Role]) -> String {
-    let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
-    format!(
-        "{} {}",
-        if names.len() == 1 { "role" } else { "roles" },
-        names.join(", ")
-    )
 }

@@ -4,6 +4,9 @@
 //! steps have succeeded gives nothing.
 
 mod desired;
+mod names;
+mod roles;
+mod separation;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,22 +16,25 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::Serialize;
 
 use crate::account::{AccountSlot, AccountState, DesiredAccount, ObservedAccount};
+use crate::assignment::{Assignment, HeldRole, SeparationException};
 use crate::attributes::Attributes;
 use crate::cause::Cause;
 use crate::connector::Capabilities;
-use crate::expr::ExpressionError;
+use crate::diff::Managed;
+use crate::expr::{ExpressionError, Scope};
 use crate::facts::{Employment, SourceRecord};
 use crate::name::{RoleName, TargetName};
 use crate::operation::{Priority, Work};
 use crate::policy::Policy;
+use crate::reservation::{NameWanted, Reservation};
 use crate::schema::AccountSchema;
-use crate::state::{IdentityState, StateAt, state_at};
+use crate::state::{IdentityState, StateAt, earliest, state_at};
 use crate::targets::ApplyMode;
 
 pub use crate::diff::{AttributeDiff, Note};
 
 /// What a plan for one person is made from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct PlanInput<'a> {
     /// What the sources say.
     pub records: &'a [SourceRecord],
@@ -36,6 +42,14 @@ pub struct PlanInput<'a> {
     pub accounts: &'a [(AccountSlot, ObservedAccount)],
     /// The state last recorded; `None` before the first plan.
     pub recorded: Option<IdentityState>,
+    /// Roles they have by hand and by request, also those that do not count yet or any more; in any order.
+    pub assignments: &'a [Assignment],
+    /// [`IdentityPlan::held`] of the last plan.
+    pub held: &'a [HeldRole],
+    /// Separations of duties that do not count for them.
+    pub exceptions: &'a [SeparationException],
+    /// The names that are reserved for them.
+    pub reservations: &'a [Reservation],
 }
 
 /// What planning must know of a target.
@@ -94,7 +108,13 @@ pub struct IdentityPlan {
     pub roles: Vec<RoleName>,
     /// Every account they have, had or should have.
     pub accounts: Vec<AccountPlan>,
-    /// What could not be worked out.
+    /// To be kept for the next plan, in place of what was kept before. Mostly empty.
+    pub held: Vec<HeldRole>,
+    /// Names to reserve: their accounts are left alone until then (but for a name that is only to be followed).
+    pub wanted_names: Vec<NameWanted>,
+    /// When this plan changes next if no fact changes: the earliest of their state, assignments, overlaps and exceptions.
+    pub next_change: Option<Timestamp>,
+    /// What could not be worked out, and what a separation of duties forbids.
     pub problems: Vec<ExpressionError>,
 }
 
@@ -119,9 +139,19 @@ pub fn plan_identity(
     let (state, undecided) = current_state(input, &known, policy, zones, now, &mut problems);
     let state_cause = state_cause(&known, input.recorded, &state);
 
-    let mut wanted = desired::wanted(policy, &attributes, state.state, &state_cause, &mut problems);
+    let mut wanted = desired::wanted(
+        &desired::Wish {
+            policy,
+            input,
+            scope: &Scope::new(&attributes, state.state),
+            state: state.state,
+            cause: &state_cause,
+            now,
+        },
+        &mut problems,
+    );
     if let Some(reason) = &undecided {
-        wanted.undecide(reason);
+        wanted.undecide(reason, input.held);
     }
     let slots: BTreeSet<&AccountSlot> = match state.state {
         // What is left of an erased person is not ours to touch.
@@ -140,11 +170,14 @@ pub fn plan_identity(
         .map(|slot| plan_account(slot, &wanted, input, policy, targets))
         .collect();
     IdentityPlan {
+        next_change: earliest(state.next_change, wanted.next_change),
         state,
         state_cause,
         attributes,
         roles: wanted.roles,
         accounts,
+        held: wanted.held,
+        wanted_names: wanted.wanted_names,
         problems,
     }
 }
@@ -188,15 +221,12 @@ fn plan_account(
             return plan;
         }
     };
-    let managed: Vec<String> = policy
-        .mappings
-        .get(slot)
-        .map(|mapping| mapping.attributes.keys().cloned().collect())
-        .unwrap_or_default();
+    let unmanaged = Managed::new();
+    let mapping = policy.mappings.get(slot);
     let worked_out = steps::account_steps(&steps::AccountInput {
         slot,
         desired,
-        managed: &managed,
+        managed: mapping.map_or(&unmanaged, |mapping| &mapping.managed),
         observed,
         facts,
         cause: &account.cause,

@@ -148,6 +148,7 @@ impl Company {
             records: &self.records,
             accounts: &self.accounts,
             recorded: self.recorded,
+            ..PlanInput::default()
         };
         plan_identity(
             &input,

@@ -12,7 +12,7 @@ use crate::account::{
 };
 use crate::attributes::Attributes;
 use crate::cause::Cause;
-use crate::diff::{diff, shown_creation};
+use crate::diff::{Managed, diff, shown_creation};
 use crate::operation::{Priority, Work};
 use crate::schema::Mutability;
 use crate::table::{DesiredKind, TableStep, next_step, state_after};
@@ -26,8 +26,8 @@ const CAUSE_ATTRIBUTES_MAX: usize = 5;
 pub(super) struct AccountInput<'a> {
     pub(super) slot: &'a AccountSlot,
     pub(super) desired: &'a DesiredAccount,
-    /// All attributes that have a mapping.
-    pub(super) managed: &'a [String],
+    /// All attributes that have a mapping, and when each is written.
+    pub(super) managed: &'a Managed,
     pub(super) observed: &'a ObservedAccount,
     pub(super) facts: &'a TargetFacts,
     /// From the fact to the role.

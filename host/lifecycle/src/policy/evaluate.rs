@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ExpressionError, Person, Policy, Role};
+use super::{ExpressionError, Make, Person, Policy, Role};
 use crate::account::AccountSlot;
 use crate::attributes::Attributes;
 use crate::expr::Scope;
@@ -45,31 +45,70 @@ impl Policy {
         known.into_iter().map(|(_, record)| record).collect()
     }
 
-    /// The roles a person has by rule, in the order of the document.
+    /// The roles a person has by a rule of the role itself, in the order of the document. What those include, and what is assigned, is worked
+    /// out when the person is planned.
     ///
     /// # Errors
     /// The first rule that cannot be evaluated for this person.
     pub fn roles_of(&self, person: &Person<'_>) -> Result<Vec<&Role>, ExpressionError> {
-        let scope = Scope::new(person.attributes, person.state);
-        let mut roles = Vec::new();
-        for role in &self.roles {
-            if role.when.holds(&scope)? {
-                roles.push(role);
-            }
-        }
-        Ok(roles)
+        let places = self.by_rule(&Scope::new(person.attributes, person.state))?;
+        Ok(self
+            .roles
+            .iter()
+            .zip(places)
+            .filter(|(_, holds)| *holds)
+            .map(|(role, _)| role)
+            .collect())
     }
 
-    /// The managed attributes of an account. `null` results are left out. A slot without a mapping has none.
+    /// For each role whether its rule holds.
+    pub(crate) fn by_rule(&self, scope: &Scope<'_>) -> Result<Vec<bool>, ExpressionError> {
+        let holds = |role: &Role| role.when.as_ref().map_or(Ok(false), |when| when.holds(scope));
+        self.roles.iter().map(holds).collect()
+    }
+
+    /// Whether a role gives an account, by itself or through a role it includes.
+    pub fn gives_account(&self, role: &Role, slot: &AccountSlot) -> bool {
+        let mut reached = vec![false; self.roles.len()];
+        self.reach(&role.included, &mut reached);
+        let mut included = self.roles.iter().zip(reached).filter(|(_, reached)| *reached);
+        role.accounts.contains(slot) || included.any(|(role, _)| role.accounts.contains(slot))
+    }
+
+    /// Marks these roles and all they include.
+    pub(crate) fn reach(&self, from: &[usize], reached: &mut [bool]) {
+        let mut open = from.to_vec();
+        while let Some(place) = open.pop() {
+            if let (Some(reached), Some(role)) = (reached.get_mut(place), self.roles.get(place))
+                && !std::mem::replace(reached, true)
+            {
+                open.extend(&role.included);
+            }
+        }
+    }
+
+    /// The managed attributes of an account that are made from an expression; names that must be unique are facts, not made here. `null`
+    /// results are left out. A slot without a mapping has none.
     ///
     /// # Errors
     /// The first mapping that cannot be evaluated for this person.
     pub fn map(&self, slot: &AccountSlot, person: &Person<'_>) -> Result<Attributes, ExpressionError> {
-        let scope = Scope::new(person.attributes, person.state);
+        self.map_in(slot, &Scope::new(person.attributes, person.state))
+    }
+
+    /// The same, for variables that are made already.
+    pub(crate) fn map_in(
+        &self,
+        slot: &AccountSlot,
+        scope: &Scope<'_>,
+    ) -> Result<Attributes, ExpressionError> {
         let mut attributes = Attributes::new();
         let mapped = self.mappings.get(slot).map(|mapping| &mapping.attributes);
-        for (name, mapper) in mapped.into_iter().flatten() {
-            let value = mapper.value(&scope)?;
+        for (name, mapping) in mapped.into_iter().flatten() {
+            let Make::Value(mapper) = &mapping.make else {
+                continue;
+            };
+            let value = mapper.value(scope)?;
             if value != Value::Null {
                 attributes.insert(name.clone(), value);
             }

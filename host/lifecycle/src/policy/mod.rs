@@ -11,7 +11,10 @@
 mod check;
 mod employment;
 mod evaluate;
+mod mapping;
 mod parse;
+mod role;
+mod separation;
 mod source;
 
 use std::collections::BTreeMap;
@@ -19,15 +22,15 @@ use std::collections::BTreeMap;
 use crate::account::AccountSlot;
 use crate::attributes::Attributes;
 use crate::document::reader::Place;
-use crate::expr::{Mapper, Rule};
-use crate::name::{RoleName, SourceName};
+use crate::name::SourceName;
 use crate::state::IdentityState;
 
 pub use crate::expr::ExpressionError;
 pub use check::{check_against, check_schemas, unused_mappings};
-pub use parse::{
-    EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, ROLES_MAX, parse,
-};
+pub use mapping::{AttributeMapping, CANDIDATES_MAX, Make, Mapping};
+pub use parse::{EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, parse};
+pub use role::{OVERLAP_DAYS_MAX, PARAMETERS_BYTES_MAX, ROLES_MAX, Role};
+pub use separation::{Duty, SEPARATIONS_MAX, Separation};
 pub use source::{ABSENT_SNAPSHOTS_MAX, COLUMNS_MAX, SEPARATOR_CHARS_MAX, SOURCES_MAX};
 
 /// The policy, checked and compiled.
@@ -43,6 +46,8 @@ pub struct Policy {
     pub sources: Vec<SourcePolicy>,
     /// Roles in the order of the document.
     pub roles: Vec<Role>,
+    /// What nobody may have at once, in the order of the document.
+    pub separations: Vec<Separation>,
     /// What accounts look like.
     pub mappings: BTreeMap<AccountSlot, Mapping>,
     /// Where the items are that name targets or attributes of accounts, for [`check_against`] and [`check_schemas`].
@@ -142,26 +147,6 @@ pub struct LifecycleAttributes {
     pub leave_until: Option<String>,
     /// IANA name of the person's time zone.
     pub zone: Option<String>,
-}
-
-/// A named bundle of accounts and entitlements, given by rule.
-#[derive(Clone, Debug)]
-pub struct Role {
-    /// Its name.
-    pub name: RoleName,
-    /// Who has it.
-    pub when: Rule,
-    /// The accounts it gives, in the order of the document.
-    pub accounts: Vec<AccountSlot>,
-    /// The entitlements it gives, by account: ids.
-    pub entitlements: BTreeMap<AccountSlot, Vec<String>>,
-}
-
-/// How the attributes of an account are made from those of a person.
-#[derive(Clone, Debug, Default)]
-pub struct Mapping {
-    /// Account attribute → expression.
-    pub attributes: BTreeMap<String, Mapper>,
 }
 
 /// What an expression may look at.

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::account::after_work;
 use crate::connector::{AccountRecord, AttributeChange, Capabilities};
+use crate::diff::Strength;
 use crate::name::Name;
 use crate::schema::AccountSchema;
 use crate::targets::ApplyMode;
@@ -154,7 +155,7 @@ impl Case {
         account_steps(&AccountInput {
             slot: &self.slot,
             desired: &self.desired,
-            managed: &MANAGED.map(str::to_owned),
+            managed: &MANAGED.map(|name| (name.to_owned(), Strength::Normal)).into(),
             observed,
             facts: &self.facts,
             cause: &Cause::new("hr: start 2026-03-02 has come")

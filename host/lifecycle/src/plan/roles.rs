@@ -1,0 +1,289 @@
+//! Which roles a person has, and by whom: by rule, by assignment, kept for an overlap, through a role that includes them.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::PlanInput;
+use super::separation::{self, Withheld};
+use crate::assignment::{Assignment, HeldRole, Origin};
+use crate::expr::{ExpressionError, Scope};
+use crate::policy::{Duty, Policy, Role};
+use crate::state::earliest;
+
+/// Longest reason of an assignment in a cause, in characters: the whole is in the assignment.
+const CAUSE_REASON_CHARS_MAX: usize = 80;
+
+/// Why a person has a role. Several reasons count each for itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Givers<'a> {
+    /// Its own rule holds.
+    pub(super) rule: bool,
+    /// It is assigned; in an order that does not depend on how the assignments came.
+    pub(super) assignments: Vec<&'a Assignment>,
+    /// No rule gives it any more, but it is kept until then.
+    pub(super) kept: Option<Kept>,
+    /// Roles that include it.
+    pub(super) includers: Vec<usize>,
+}
+
+/// A role in its overlap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl Givers<'_> {
+    /// It is given by something else than a role that includes it.
+    fn directly(&self) -> bool {
+        self.rule || self.kept.is_some() || !self.assignments.is_empty()
+    }
+}
+
+/// The roles of a person, by their place among the policy's roles.
+pub(super) struct Roles<'a> {
+    pub(super) policy: &'a Policy,
+    /// They have it.
+    pub(super) given: Vec<bool>,
+    /// Why, for those they have and those that are withheld.
+    pub(super) givers: Vec<Givers<'a>>,
+    /// What a separation of duties does not let them have, but for what is there already.
+    pub(super) withheld: Withheld<'a>,
+    /// What the next plan must know.
+    pub(super) held: Vec<HeldRole>,
+    /// When assignments, overlaps and exceptions change it next.
+    pub(super) next_change: Option<Timestamp>,
+}
+
+impl<'a> Roles<'a> {
+    /// Nobody's.
+    pub(super) fn none(policy: &'a Policy) -> Self {
+        Self {
+            policy,
+            given: Vec::new(),
+            givers: Vec::new(),
+            withheld: Withheld::default(),
+            held: Vec::new(),
+            next_change: None,
+        }
+    }
+
+    /// The roles of a person at a moment. `works` says that they have started: only then is something kept that a rule no longer gives.
+    pub(super) fn of(
+        policy: &'a Policy,
+        input: &PlanInput<'a>,
+        scope: &Scope<'_>,
+        works: bool,
+        now: Timestamp,
+        problems: &mut Vec<ExpressionError>,
+    ) -> Result<Self, ExpressionError> {
+        let by_rule = policy.by_rule(scope)?;
+        let mut roles = Self::none(policy);
+        roles.givers = by_rule
+            .into_iter()
+            .map(|rule| Givers {
+                rule,
+                ..Givers::default()
+            })
+            .collect();
+        let ruled = roles.reached(|givers| givers.rule);
+        roles.assign(input, now, problems);
+        if works {
+            roles.keep(input, &ruled, now);
+        }
+        roles.given = roles.reached(Givers::directly);
+        roles.separate(input, now, problems);
+        roles.include();
+        if works {
+            roles.record(&ruled);
+        }
+        Ok(roles)
+    }
+
+    /// The roles such givers give, with all they include.
+    fn reached(&self, gives: impl Fn(&Givers<'a>) -> bool) -> Vec<bool> {
+        let mut reached = vec![false; self.givers.len()];
+        let from = self.givers.iter().enumerate().filter(|(_, givers)| gives(givers));
+        let from: Vec<usize> = from.map(|(place, _)| place).collect();
+        self.policy.reach(&from, &mut reached);
+        reached
+    }
+
+    fn assign(&mut self, input: &PlanInput<'a>, now: Timestamp, problems: &mut Vec<ExpressionError>) {
+        let mut sorted: Vec<&Assignment> = input.assignments.iter().collect();
+        sorted.sort_by_cached_key(|one| {
+            let by = one.by.to_string();
+            (
+                one.origin,
+                one.role.clone(),
+                by,
+                one.reason.clone(),
+                one.valid_from,
+                one.valid_until,
+            )
+        });
+        for assignment in sorted {
+            self.next_change = earliest(self.next_change, assignment.next_change(now));
+            if !assignment.is_valid(now) {
+                continue;
+            }
+            match self
+                .policy
+                .roles
+                .iter()
+                .position(|role| role.name == assignment.role)
+            {
+                Some(place) => self.givers[place].assignments.push(assignment),
+                None => problems.push(ExpressionError {
+                    path: format!("assignments.{}", assignment.role),
+                    expression: String::new(),
+                    message: "the policy has no role of this name: the assignment gives nothing".to_owned(),
+                }),
+            }
+        }
+    }
+
+    /// Keeps what a rule gave and gives no more, for the role's overlap.
+    fn keep(&mut self, input: &PlanInput<'_>, ruled: &[bool], now: Timestamp) {
+        for held in input.held.iter().filter(|held| held.by_rule) {
+            let Some(place) = self.policy.roles.iter().position(|role| role.name == held.role) else {
+                continue;
+            };
+            let since = held.since_lost.unwrap_or(now);
+            let overlap = SignedDuration::from_hours(24 * i64::from(self.policy.roles[place].overlap_days));
+            // Beyond the end of time it is kept for ever.
+            let until = since.checked_add(overlap).unwrap_or(Timestamp::MAX);
+            if !ruled[place] && now < until {
+                self.givers[place].kept = Some(Kept { since, until });
+                self.next_change = earliest(self.next_change, Some(until));
+            }
+        }
+    }
+
+    /// Takes out what a separation of duties does not allow.
+    fn separate(&mut self, input: &PlanInput<'a>, now: Timestamp, problems: &mut Vec<ExpressionError>) {
+        if self.policy.separations.is_empty() {
+            return;
+        }
+        let next = input
+            .exceptions
+            .iter()
+            .map(|exception| exception.until)
+            .filter(|until| *until > now)
+            .min();
+        self.next_change = earliest(self.next_change, next);
+        let yielding = separation::yielding(self, input, now);
+        if yielding.contains(&true) {
+            for (givers, _) in self.givers.iter_mut().zip(yielding).filter(|(_, yields)| *yields) {
+                givers.kept = None;
+            }
+            self.given = self.reached(Givers::directly);
+        }
+        let mut withheld = separation::withheld(self, input, now, problems);
+        if withheld.roles.contains(&true) {
+            let mut open: Vec<usize> = (0..self.given.len())
+                .filter(|place| self.givers[*place].directly())
+                .collect();
+            let mut allowed = vec![false; self.given.len()];
+            while let Some(place) = open.pop() {
+                if !withheld.roles[place] && !std::mem::replace(&mut allowed[place], true) {
+                    open.extend(&self.policy.roles[place].included);
+                }
+            }
+            // What comes only through a withheld role is withheld with it.
+            for (place, given) in self.given.iter().enumerate() {
+                withheld.roles[place] = *given && !allowed[place];
+            }
+            self.given = allowed;
+        }
+        self.withheld = withheld;
+    }
+
+    /// Notes which role came through which, for the causes.
+    fn include(&mut self) {
+        for (place, role) in self.policy.roles.iter().enumerate() {
+            if self.given[place] || self.is_withheld(place) {
+                for included in &role.included {
+                    self.givers[*included].includers.push(place);
+                }
+            }
+        }
+    }
+
+    /// They would have it, but for a separation of duties.
+    pub(super) fn is_withheld(&self, place: usize) -> bool {
+        self.withheld.roles.get(place).copied().unwrap_or_default()
+    }
+
+    fn record(&mut self, ruled: &[bool]) {
+        let separated = |place: usize| {
+            let is_it = |duty: &Duty| matches!(duty, Duty::Role(of, _) if *of == place);
+            self.policy
+                .separations
+                .iter()
+                .any(|separation| separation.of.iter().any(is_it))
+        };
+        let mut held = Vec::new();
+        for (place, role) in self.policy.roles.iter().enumerate() {
+            let (by_rule, kept) = (ruled[place], self.givers[place].kept);
+            let overlaps = role.overlap_days > 0 && (by_rule || kept.is_some());
+            if self.given[place] && (overlaps || separated(place)) {
+                held.push(HeldRole {
+                    role: role.name.clone(),
+                    by_rule: by_rule || kept.is_some(),
+                    since_lost: kept.map(|kept| kept.since),
+                });
+            }
+        }
+        self.held = held;
+    }
+
+    /// The roles they have, in the order of the document.
+    pub(super) fn having(&self) -> impl Iterator<Item = &'a Role> {
+        let roles = self.policy.roles.iter().zip(&self.given);
+        roles.filter(|(_, given)| **given).map(|(role, _)| role)
+    }
+
+    /// `role employee`, `roles employee, vpn (by hand, person ann: covering for Bo)`.
+    pub(super) fn shown(&self, places: &[usize]) -> String {
+        let shown: Vec<String> = places.iter().map(|place| self.shown_one(*place)).collect();
+        format!(
+            "{} {}",
+            if places.len() == 1 { "role" } else { "roles" },
+            shown.join(", ")
+        )
+    }
+
+    fn shown_one(&self, place: usize) -> String {
+        let (name, givers) = (&self.policy.roles[place].name, &self.givers[place]);
+        let mut why = Vec::new();
+        if givers.rule {
+            why.push("by rule".to_owned());
+        }
+        why.extend(givers.assignments.iter().map(|assignment| by_whom(assignment)));
+        let includers = givers
+            .includers
+            .iter()
+            .map(|place| &self.policy.roles[*place].name);
+        why.extend(includers.map(|includer| format!("in {includer}")));
+        why.extend(givers.kept.map(|kept| format!("kept until {}", kept.until)));
+        if self.is_withheld(place) {
+            why.push("only what is there already".to_owned());
+        }
+        if givers.rule && why.len() == 1 {
+            return name.to_string();
+        }
+        format!("{name} ({})", why.join("; "))
+    }
+}
+
+fn by_whom(assignment: &Assignment) -> String {
+    let how = match assignment.origin {
+        Origin::Manual => "by hand",
+        Origin::Request => "by request",
+    };
+    let mut reason: String = assignment.reason.chars().take(CAUSE_REASON_CHARS_MAX).collect();
+    if reason.len() < assignment.reason.len() {
+        reason.push('…');
+    }
+    format!("{how}, {}: {reason}", assignment.by)
+}

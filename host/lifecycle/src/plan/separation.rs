@@ -1,0 +1,199 @@
+//! Separation of duties for one person: what may not be given to them, because of what they have or would have.
+//!
+//! What is held already stays and is reported. Of what would be new nothing is given, so it does not matter what came first. What is only kept for an
+//! overlap gives way. All separations are judged by what would be given without any of them: the answer depends on no order.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::PlanInput;
+use super::roles::{Givers, Roles};
+use crate::account::{AccountSlot, AccountState, ObservedAccount};
+use crate::expr::ExpressionError;
+use crate::policy::{Duty, Role, Separation};
+
+/// What a person may not have, but for what is there already.
+#[derive(Debug, Default)]
+pub(super) struct Withheld<'a> {
+    /// By the place of the role; empty when none is.
+    pub(super) roles: Vec<bool>,
+    /// Single entitlements.
+    pub(super) entitlements: BTreeSet<(&'a AccountSlot, &'a str)>,
+}
+
+/// Which roles are let go, that are only kept for an overlap: those that are part of a conflict.
+pub(super) fn yielding(roles: &Roles<'_>, input: &PlanInput<'_>, now: Timestamp) -> Vec<bool> {
+    let mut yielding = vec![false; roles.given.len()];
+    if roles.givers.iter().all(|givers| givers.kept.is_none()) {
+        return yielding;
+    }
+    let only_kept =
+        |givers: &Givers<'_>| givers.kept.is_some() && !givers.rule && givers.assignments.is_empty();
+    for conflict in conflicts(roles, input, now) {
+        for duty in conflict.duties {
+            for (place, givers) in roles.givers.iter().enumerate() {
+                if !only_kept(givers) || yielding[place] {
+                    continue;
+                }
+                let mut reached = vec![false; roles.given.len()];
+                roles.policy.reach(&[place], &mut reached);
+                let brings = roles
+                    .policy
+                    .roles
+                    .iter()
+                    .enumerate()
+                    .filter(|(place, _)| reached[*place]);
+                yielding[place] = brings.into_iter().any(|(place, role)| is_duty(duty, place, role));
+            }
+        }
+    }
+    yielding
+}
+
+/// What is withheld; each conflict is a problem.
+pub(super) fn withheld<'a>(
+    roles: &Roles<'a>,
+    input: &PlanInput<'_>,
+    now: Timestamp,
+    problems: &mut Vec<ExpressionError>,
+) -> Withheld<'a> {
+    let mut withheld = Withheld {
+        roles: vec![false; roles.given.len()],
+        entitlements: BTreeSet::new(),
+    };
+    for Conflict { separation, duties } in conflicts(roles, input, now) {
+        let (held, new): (Vec<&Duty>, Vec<&Duty>) = duties
+            .iter()
+            .copied()
+            .partition(|duty| is_held(duty, roles, input));
+        for duty in &new {
+            match duty {
+                Duty::Role(place, _) => withheld.roles[*place] = true,
+                Duty::Entitlement(slot, id) => drop(withheld.entitlements.insert((slot, id))),
+            }
+        }
+        problems.push(ExpressionError {
+            path: format!("separation.{}", separation.name),
+            expression: String::new(),
+            message: message(&held, &new),
+        });
+    }
+    withheld
+}
+
+fn message(held: &[&Duty], new: &[&Duty]) -> String {
+    let list = |duties: &[&Duty]| {
+        let shown: Vec<String> = duties.iter().map(|duty| format!("`{duty}`")).collect();
+        shown.join(", ")
+    };
+    match (held, new) {
+        (held, []) => format!(
+            "{} exclude each other and are held already: nothing is taken away",
+            list(held)
+        ),
+        ([], new) => format!("{} exclude each other: none of them is given", list(new)),
+        (held, new) => format!("{} held already exclude {}: not given", list(held), list(new)),
+    }
+}
+
+/// Duties of a separation that a person would have at once.
+struct Conflict<'a> {
+    separation: &'a Separation,
+    duties: Vec<&'a Duty>,
+}
+
+fn conflicts<'a>(roles: &Roles<'a>, input: &PlanInput<'_>, now: Timestamp) -> Vec<Conflict<'a>> {
+    let excepted = |separation: &Separation| {
+        let counts = input.exceptions.iter().filter(|exception| now < exception.until);
+        counts
+            .into_iter()
+            .any(|exception| exception.separation == separation.name)
+    };
+    let has = |slot: &AccountSlot| roles.having().any(|role| role.accounts.contains(slot));
+    let present = |duty: &Duty| match duty {
+        Duty::Role(place, _) => roles.given[*place],
+        Duty::Entitlement(slot, id) => has(slot) && roles.having().any(|role| gives(role, slot, id)),
+    };
+    let conflict = |separation: &'a Separation| Conflict {
+        separation,
+        duties: separation.of.iter().filter(|duty| present(duty)).collect(),
+    };
+    let conflicts = roles.policy.separations.iter().map(conflict);
+    conflicts
+        .filter(|conflict| conflict.duties.len() > 1 && !excepted(conflict.separation))
+        .collect()
+}
+
+fn gives(role: &Role, slot: &AccountSlot, id: &str) -> bool {
+    role.entitlements
+        .get(slot)
+        .is_some_and(|given| given.contains_key(id))
+}
+
+fn is_duty(duty: &Duty, place: usize, role: &Role) -> bool {
+    match duty {
+        Duty::Role(of, _) => *of == place,
+        Duty::Entitlement(slot, id) => gives(role, slot, id),
+    }
+}
+
+/// An entitlement is held when the account has it. A role is held when the last plan gave it, or when all it gives is there: a
+/// separation that is new in the policy takes nothing away.
+fn is_held(duty: &Duty, roles: &Roles<'_>, input: &PlanInput<'_>) -> bool {
+    match duty {
+        Duty::Entitlement(slot, id) => has_entitlement(input, slot, id),
+        Duty::Role(place, name) => {
+            let recorded =
+                |held: &&crate::assignment::HeldRole| held.role == *name && held.since_lost.is_none();
+            input.held.iter().any(|held| recorded(&held)) || is_in_place(*place, roles, input)
+        }
+    }
+}
+
+fn is_in_place(place: usize, roles: &Roles<'_>, input: &PlanInput<'_>) -> bool {
+    let mut reached = vec![false; roles.given.len()];
+    roles.policy.reach(&[place], &mut reached);
+    let mut gives_something = false;
+    for (role, _) in roles
+        .policy
+        .roles
+        .iter()
+        .zip(reached)
+        .filter(|(_, reached)| *reached)
+    {
+        gives_something |= !role.accounts.is_empty();
+        let entitlements = role
+            .entitlements
+            .iter()
+            .flat_map(|(slot, ids)| ids.keys().map(move |id| (slot, id)));
+        if !role.accounts.iter().all(|slot| is_enabled(input, slot))
+            || !entitlements
+                .into_iter()
+                .all(|(slot, id)| has_entitlement(input, slot, id))
+        {
+            return false;
+        }
+    }
+    gives_something
+}
+
+fn observed<'a>(input: &PlanInput<'a>, slot: &AccountSlot) -> Option<&'a ObservedAccount> {
+    input
+        .accounts
+        .iter()
+        .find(|(known, _)| known == slot)
+        .map(|(_, observed)| observed)
+}
+
+/// Whether an account is there and can be used.
+pub(super) fn is_enabled(input: &PlanInput<'_>, slot: &AccountSlot) -> bool {
+    observed(input, slot).is_some_and(|observed| observed.state == AccountState::Enabled)
+}
+
+/// Whether an account holds an entitlement.
+pub(super) fn has_entitlement(input: &PlanInput<'_>, slot: &AccountSlot, id: &str) -> bool {
+    observed(input, slot).is_some_and(|observed| {
+        observed.state != AccountState::Absent && observed.entitlements.contains_key(id)
+    })
+}
