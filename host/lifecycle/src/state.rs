@@ -1,18 +1,34 @@
 //! Lifecycle states of an identity, and the one total function that derives them from facts and the moment.
 //!
-//! Contradictory dates give no access and delete nothing, and the cause says so:
-//! - a start after the end: `staged` before the start, `leaving` from then on, until the source corrects it or the person is gone
-//!   from every source (an old end that was not cleared at a rehire looks like this, and so does a mistyped year);
-//! - a leave whose end is before its beginning: on leave without an end.
+//! Of several contracts the union counts: a person is active while any contract runs, on leave when all that run are on leave, leaving since
+//! the last one ended. A gap between two contracts is `leaving`, or `departed` where it is longer than retention, until the later one
+//! starts. Of contracts that run, the one that began first is named as the cause.
+//!
+//! A hold in force suspends whoever is active or on leave. It ends by itself. It gives nothing to whoever has not started, and takes
+//! nothing more from whoever has left; but a security hold makes it urgent to disable what is still enabled (see [`crate::plan`]).
+//!
+//! Contradictory dates give no access and delete nothing, contract by contract, and the cause says so:
+//! - a start after the end: to come before the start, `leaving` from then on and never departed, until the source corrects it or its record
+//!   is gone (an old end that was not cleared at a rehire looks like this, and so does a mistyped year);
+//! - a leave (or hold) whose end is before its beginning: without an end;
+//! - a contract that is over before it began (an offer withdrawn) ends only who has had no other.
+
+mod decide;
+mod standing;
+mod terms;
+mod words;
 
 use std::fmt;
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Employment, Leave, When};
+use crate::facts::{Employment, Hold, HoldKind};
+use decide::{Decision, Why, decide, deciding_hold};
+use terms::Terms;
+
+pub(crate) use standing::{Standing, next_standing, standings};
+pub(crate) use terms::earliest;
 
 /// Where a person is in their lifecycle. Derived from facts and the moment, never set by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,252 +79,91 @@ impl fmt::Display for IdentityState {
 pub struct StateAt {
     /// The state.
     pub state: IdentityState,
-    /// Since when, if a date says so.
+    /// Since when the fact that decides it holds, if a date says so.
     pub since: Option<Timestamp>,
-    /// The fact that decides it, as a short phrase: `end 2026-03-02 is over`.
+    /// The fact that decides it, as a short phrase: `end 2026-03-02 is over`, `contract C17 ended 2026-03-02`.
     pub cause: String,
-    /// When it changes next if no fact changes; `None` when it never does.
+    /// The kind of hold that decides it, if one does.
+    pub hold: Option<HoldKind>,
+    /// When the state or its cause changes next if no fact changes; `None` when they never do.
     pub next_change: Option<Timestamp>,
 }
 
-/// The state of a person at `now`. A confirmed absence from every source ends like an end date, whichever comes first.
-pub fn state_at(employment: &Employment, retention_days: u32, now: Timestamp) -> StateAt {
-    let start = employment
-        .start
-        .map_or(Some(Timestamp::MIN), |when| begin_of(when, &employment.zone));
-    let ending = Ending::of(employment, start, retention_days);
-    let reached = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= now);
-
-    if reached(ending.departed_at) {
-        let cause = format!(
-            "{}, and {retention_days} days of retention have passed",
-            ending.departed_cause
-        );
-        return StateAt {
-            state: IdentityState::Departed,
-            since: ending.departed_at,
-            cause,
-            next_change: None,
-        };
-    }
-    if reached(ending.leaving_at) {
-        let (since, cause) = (ending.leaving_at, ending.leaving_cause);
-        return StateAt {
-            state: IdentityState::Leaving,
-            since,
-            cause,
-            next_change: ending.departed_at,
-        };
-    }
-    if !reached(start) {
-        let cause = employment
-            .start
-            .map_or_else(String::new, |when| format!("start {} has not come", Shown(when)));
-        let next_change = earliest(start, ending.leaving_at);
-        return StateAt {
-            state: IdentityState::Staged,
-            since: None,
-            cause,
-            next_change,
-        };
-    }
-    working(employment, start, ending.leaving_at, now)
-}
-
-/// Active or on leave: the start has come, the end has not.
-fn working(
-    employment: &Employment,
-    start: Option<Timestamp>,
-    leaving_at: Option<Timestamp>,
-    now: Timestamp,
-) -> StateAt {
-    let away = employment
-        .leave
-        .as_ref()
-        .and_then(|leave| Away::of(leave, &employment.zone));
-    if let Some(away) = &away
-        && away.from <= now
-        && away.until.is_none_or(|until| now < until)
-    {
-        return StateAt {
-            state: IdentityState::Suspended,
-            since: Some(start.map_or(away.from, |start| start.max(away.from))),
-            cause: away.cause.clone(),
-            next_change: earliest(away.until, leaving_at),
-        };
-    }
-    let next_leave = away.as_ref().map(|away| away.from).filter(|from| *from > now);
-    let returned = away
-        .and_then(|away| away.until)
-        .filter(|until| *until <= now && Some(*until) > start);
-    let last_day = employment.leave.as_ref().and_then(|leave| leave.until);
-    let (since, cause) = match (returned, last_day, employment.start) {
-        (Some(at), Some(until), _) => (Some(at), format!("leave until {} is over", Shown(until))),
-        (_, _, Some(when)) => (start, format!("start {} has come", Shown(when))),
-        (_, _, None) => (None, "no start given".to_owned()),
+/// The state of a person at `now`. A confirmed absence from the source ends a contract like its end date, whichever comes first.
+pub fn state_at(employment: &Employment, holds: &[Hold], retention_days: u32, now: Timestamp) -> StateAt {
+    let terms: Vec<Terms<'_>> = employment.contracts.iter().map(Terms::of).collect();
+    let life = Life {
+        terms: &terms,
+        holds,
+        retention_days,
     };
+    let decision = decide(&terms, holds, retention_days, now);
+    let (since, hold) = match decision.why {
+        Why::Hold { index, since } => {
+            let hold = holds.get(index);
+            (hold.map(|hold| hold.from).max(since), hold.map(|hold| hold.kind))
+        }
+        Why::Nothing | Why::Contract { .. } => (decision.since(), None),
+    };
+    let cause = life.cause(&decision);
     StateAt {
-        state: IdentityState::Active,
+        state: decision.state,
         since,
+        next_change: life.next_change(&decision, &cause, now),
         cause,
-        next_change: earliest(next_leave, leaving_at),
+        hold,
     }
 }
 
-/// When and why the person leaves and departs; `None` is never.
-struct Ending {
-    leaving_at: Option<Timestamp>,
-    leaving_cause: String,
-    departed_at: Option<Timestamp>,
-    departed_cause: String,
+/// The hold that is in force at `now`, if any: of several a security hold first, then the one that began first.
+pub fn hold_at(holds: &[Hold], now: Timestamp) -> Option<&Hold> {
+    deciding_hold(holds, now).and_then(|index| holds.get(index))
 }
 
-impl Ending {
-    fn of(employment: &Employment, start: Option<Timestamp>, retention_days: u32) -> Self {
-        let zone = &employment.zone;
-        let absent = employment.absent_since;
-        let absent_cause =
-            absent.map_or_else(String::new, |at| format!("missing from every source since {at}"));
-        let end = employment.end.and_then(|when| end_of(when, zone));
-        let end_cause = employment
-            .end
-            .map_or_else(String::new, |when| format!("end {} is over", Shown(when)));
+/// When a hold begins or ends next.
+pub fn next_hold_change(holds: &[Hold], now: Timestamp) -> Option<Timestamp> {
+    let moments = holds.iter().flat_map(|hold| [Some(hold.from), hold.ends()]);
+    moments.flatten().filter(|at| *at > now).min()
+}
 
-        if let (Some(from), Some(until), Some(_)) = (employment.start, employment.end, end)
-            && is_after(start, end)
-        {
-            let contradiction = format!(
-                "start {} is after end {}: no access until the source corrects it",
-                Shown(from),
-                Shown(until)
-            );
-            let absent_first = !is_after(absent, start) && absent.is_some();
-            return Self {
-                leaving_at: earliest(start, absent),
-                leaving_cause: if absent_first {
-                    absent_cause.clone()
-                } else {
-                    contradiction
-                },
-                departed_at: absent.and_then(|at| retained_until(at, zone, retention_days)),
-                departed_cause: absent_cause,
-            };
-        }
-        let (ended, cause) = if is_after(end, absent) {
-            (absent, absent_cause)
-        } else {
-            (end, end_cause)
-        };
-        Self {
-            leaving_at: ended,
-            leaving_cause: cause.clone(),
-            departed_at: ended.and_then(|at| retained_until(at, zone, retention_days)),
-            departed_cause: cause,
-        }
+/// A hold as causes say it: `security hold by person ada: laptop lost`.
+pub fn hold_phrase(hold: &Hold) -> String {
+    words::hold(hold)
+}
+
+/// What decides states over time.
+struct Life<'a> {
+    terms: &'a [Terms<'a>],
+    holds: &'a [Hold],
+    retention_days: u32,
+}
+
+impl Life<'_> {
+    fn cause(&self, decision: &Decision) -> String {
+        words::cause(decision, self.terms, self.holds, self.retention_days)
     }
-}
 
-/// A leave as instants: never empty.
-struct Away {
-    from: Timestamp,
-    until: Option<Timestamp>,
-    cause: String,
-}
-
-impl Away {
-    fn of(leave: &Leave, zone: &TimeZone) -> Option<Self> {
-        let from = begin_of(leave.from, zone)?;
-        let shown = Shown(leave.from);
-        let Some(last) = leave.until else {
-            return Some(Self {
-                from,
-                until: None,
-                cause: format!("on leave since {shown}, no end given"),
-            });
-        };
-        match end_of(last, zone) {
-            Some(until) if until < from => {
-                let cause = format!(
-                    "on leave since {shown}; its end {} is before that: taken as open",
-                    Shown(last)
-                );
-                Some(Self {
-                    from,
-                    until: None,
-                    cause,
-                })
+    /// Goes from one date to the next until one makes a difference.
+    fn next_change(&self, decision: &Decision, cause: &str, now: Timestamp) -> Option<Timestamp> {
+        let (mut moment, mut stands) = (now, *decision);
+        loop {
+            // Retention can end only for one who is in it: anybody else has an end before that.
+            let departs = stands.retained_until().filter(|until| *until > moment);
+            moment = earliest(self.next_date(moment), departs)?;
+            stands = decide(self.terms, self.holds, self.retention_days, moment);
+            if stands != *decision && (stands.state != decision.state || self.cause(&stands) != cause) {
+                return Some(moment);
             }
-            Some(until) if until == from => None,
-            until => Some(Self {
-                from,
-                until,
-                cause: format!("on leave from {shown} until {}", Shown(last)),
-            }),
         }
     }
-}
 
-/// A day or instant for people.
-struct Shown(When);
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            When::Day(day) => day.fmt(f),
-            When::Instant(at) => at.fmt(f),
-        }
-    }
-}
-
-/// The first moment; `None` when it lies beyond the end of time.
-fn begin_of(when: When, zone: &TimeZone) -> Option<Timestamp> {
-    match when {
-        When::Day(day) => midnight(day, zone),
-        When::Instant(at) => Some(at),
-    }
-}
-
-/// The moment after the last one; `None` when it lies beyond the end of time.
-fn end_of(when: When, zone: &TimeZone) -> Option<Timestamp> {
-    match when {
-        When::Day(day) => day.tomorrow().ok().and_then(|next| midnight(next, zone)),
-        When::Instant(at) => Some(at),
-    }
-}
-
-/// The first moment of a day: where midnight is skipped (a clock put forward at midnight), the first moment after.
-fn midnight(day: Date, zone: &TimeZone) -> Option<Timestamp> {
-    match day.to_zoned(zone.clone()) {
-        Ok(at) => Some(at.timestamp()),
-        Err(_) if day.year() < 0 => Some(Timestamp::MIN),
-        Err(_) => None,
-    }
-}
-
-/// Retention counts calendar days in the person's zone, so that it ends at midnight like everything else.
-fn retained_until(ended: Timestamp, zone: &TimeZone, retention_days: u32) -> Option<Timestamp> {
-    let span = Span::new().try_days(i64::from(retention_days)).ok()?;
-    ended
-        .to_zoned(zone.clone())
-        .checked_add(span)
-        .ok()
-        .map(|at| at.timestamp())
-}
-
-/// The earlier of two moments; `None` is never.
-pub(crate) fn earliest(left: Option<Timestamp>, right: Option<Timestamp>) -> Option<Timestamp> {
-    match (left, right) {
-        (Some(left), Some(right)) => Some(left.min(right)),
-        (one, None) | (None, one) => one,
-    }
-}
-
-/// Whether `left` comes after `right`; `None` is never, the latest of all.
-fn is_after(left: Option<Timestamp>, right: Option<Timestamp>) -> bool {
-    match (left, right) {
-        (Some(left), Some(right)) => left > right,
-        (None, right) => right.is_some(),
-        (Some(_), None) => false,
+    /// The next date that any contract or hold names.
+    fn next_date(&self, after: Timestamp) -> Option<Timestamp> {
+        let contracts = self.terms.iter().flat_map(Terms::moments).flatten();
+        earliest(
+            contracts.filter(|at| *at > after).min(),
+            next_hold_change(self.holds, after),
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure: the same input always gives the same plan. A step exists only where observed differs from wanted, so planning again after the
 //! steps have succeeded gives nothing.
 
+mod current_state;
 mod desired;
 mod names;
 mod roles;
@@ -12,7 +13,7 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::TimeZoneDatabase;
 use serde::Serialize;
 
 use crate::account::{AccountSlot, AccountState, DesiredAccount, ObservedAccount};
@@ -22,16 +23,18 @@ use crate::cause::Cause;
 use crate::connector::Capabilities;
 use crate::diff::Managed;
 use crate::expr::{ExpressionError, Scope};
-use crate::facts::{Employment, SourceRecord};
+use crate::facts::{Hold, HoldKind, SourceRecord};
 use crate::name::{RoleName, TargetName};
 use crate::operation::{Priority, Work};
 use crate::policy::Policy;
 use crate::reservation::{NameWanted, Reservation};
 use crate::schema::AccountSchema;
-use crate::state::{IdentityState, StateAt, earliest, state_at};
+use crate::state::{IdentityState, StateAt, earliest, hold_at, hold_phrase, next_hold_change, next_standing};
 use crate::targets::ApplyMode;
 
 pub use crate::diff::{AttributeDiff, Note};
+
+use current_state::{CurrentState, current_state};
 
 /// What a plan for one person is made from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +53,8 @@ pub struct PlanInput<'a> {
     pub exceptions: &'a [SeparationException],
     /// The names that are reserved for them.
     pub reservations: &'a [Reservation],
+    /// Holds on them, also past and future ones.
+    pub holds: &'a [Hold],
 }
 
 /// What planning must know of a target.
@@ -112,7 +117,8 @@ pub struct IdentityPlan {
     pub held: Vec<HeldRole>,
     /// Names to reserve: their accounts are left alone until then (but for a name that is only to be followed).
     pub wanted_names: Vec<NameWanted>,
-    /// When this plan changes next if no fact changes: the earliest of their state, assignments, overlaps and exceptions.
+    /// When this plan changes next if no fact changes: the earliest of their state, contracts (another's attributes begin to count), holds,
+    /// assignments, overlaps and exceptions.
     pub next_change: Option<Timestamp>,
     /// What could not be worked out, and what a separation of duties forbids.
     pub problems: Vec<ExpressionError>,
@@ -121,7 +127,7 @@ pub struct IdentityPlan {
 /// Plans one person.
 ///
 /// A date, rule or mapping that cannot be evaluated is a problem, and the accounts it concerns are left as they are, except that
-/// a person who is on leave, leaving or departed still loses access: that needs no mapping.
+/// a person who is on leave, on hold, leaving or departed still loses access: that needs no mapping.
 pub fn plan_identity(
     input: &PlanInput<'_>,
     policy: &Policy,
@@ -134,10 +140,20 @@ pub fn plan_identity(
         .iter()
         .filter(|record| policy.source(&record.source).is_some())
         .collect();
-    let attributes = policy.merge(input.records);
     let mut problems = Vec::new();
-    let (state, undecided) = current_state(input, &known, policy, zones, now, &mut problems);
+    let CurrentState {
+        state,
+        undecided,
+        employment,
+    } = current_state(input, &known, policy, zones, now, &mut problems);
+    let attributes = policy.merge(input.records, employment.as_ref(), now);
     let state_cause = state_cause(&known, input.recorded, &state);
+    let security_hold = hold_at(input.holds, now)
+        .filter(|hold| hold.kind == HoldKind::Security)
+        .map(|hold| SecurityHold {
+            phrase: hold_phrase(hold),
+            decides: state.hold.is_some(),
+        });
 
     let mut wanted = desired::wanted(
         &desired::Wish {
@@ -167,10 +183,19 @@ pub fn plan_identity(
     };
     let accounts = slots
         .into_iter()
-        .map(|slot| plan_account(slot, &wanted, input, policy, targets))
+        .map(|slot| plan_account(slot, &wanted, security_hold.as_ref(), input, policy, targets))
         .collect();
+    let erased = state.state == IdentityState::Erased;
+    let dates = [
+        state.next_change,
+        wanted.next_change,
+        employment
+            .as_ref()
+            .and_then(|employment| next_standing(employment, now)),
+        next_hold_change(input.holds, now).filter(|_| !erased),
+    ];
     IdentityPlan {
-        next_change: earliest(state.next_change, wanted.next_change),
+        next_change: dates.into_iter().fold(None, earliest),
         state,
         state_cause,
         attributes,
@@ -185,6 +210,7 @@ pub fn plan_identity(
 fn plan_account(
     slot: &AccountSlot,
     wanted: &desired::Wanted,
+    security_hold: Option<&SecurityHold>,
     input: &PlanInput<'_>,
     policy: &Policy,
     targets: &BTreeMap<TargetName, TargetFacts>,
@@ -230,6 +256,7 @@ fn plan_account(
         observed,
         facts,
         cause: &account.cause,
+        security_hold,
         entitlement_causes: &account.entitlement_causes,
     });
     AccountPlan {
@@ -241,77 +268,20 @@ fn plan_account(
     }
 }
 
-/// The state, and why nothing may be concluded from it about accounts, if so.
-fn current_state(
-    input: &PlanInput<'_>,
-    known: &[&SourceRecord],
-    policy: &Policy,
-    zones: &TimeZoneDatabase,
-    now: Timestamp,
-    problems: &mut Vec<ExpressionError>,
-) -> (StateAt, Option<String>) {
-    if input.recorded == Some(IdentityState::Erased) {
-        return (unchanged(IdentityState::Erased, "erased"), None);
-    }
-    if known.is_empty() {
-        return undecided(input.recorded, "no source of the policy knows this person");
-    }
-    match policy.employment(input.records, zones) {
-        Ok(employment) => (state_at(&employment, policy.retention_days, now), None),
-        Err(errors) => {
-            problems.extend(errors);
-            match gone(known) {
-                Some(employment) => (state_at(&employment, policy.retention_days, now), None),
-                None => undecided(input.recorded, "their dates cannot be read"),
-            }
-        }
-    }
-}
-
-/// A person whom no source has any more ends, whatever their dates say.
-fn gone(records: &[&SourceRecord]) -> Option<Employment> {
-    let absent_since = records
-        .iter()
-        .map(|record| record.absent_since)
-        .collect::<Option<Vec<_>>>()?
-        .into_iter()
-        .max();
-    Some(Employment {
-        start: None,
-        end: None,
-        leave: None,
-        zone: TimeZone::UTC,
-        absent_since,
-    })
-}
-
-/// Keeps the recorded state. One that takes access away stays in force; otherwise accounts are left as they are.
-fn undecided(recorded: Option<IdentityState>, reason: &str) -> (StateAt, Option<String>) {
-    let state = recorded.unwrap_or(IdentityState::Staged);
-    let left_alone = match state {
-        IdentityState::Staged | IdentityState::Active => Some(reason.to_owned()),
-        IdentityState::Suspended
-        | IdentityState::Leaving
-        | IdentityState::Departed
-        | IdentityState::Erased => None,
-    };
-    (unchanged(state, reason), left_alone)
-}
-
-fn unchanged(state: IdentityState, cause: &str) -> StateAt {
-    StateAt {
-        state,
-        since: None,
-        cause: cause.to_owned(),
-        next_change: None,
-    }
+/// A security hold in force.
+pub(crate) struct SecurityHold {
+    /// As causes say it.
+    phrase: String,
+    /// The state comes from it, so causes name it already.
+    decides: bool,
 }
 
 /// `hr: end 2026-03-02 is over → active → leaving`.
 fn state_cause(records: &[&SourceRecord], recorded: Option<IdentityState>, state: &StateAt) -> Cause {
     let sources: BTreeSet<&str> = records.iter().map(|record| record.source.as_str()).collect();
     let sources: Vec<&str> = sources.into_iter().collect();
-    let first = if sources.is_empty() {
+    // What a hold says, no source did.
+    let first = if sources.is_empty() || state.hold.is_some() {
         state.cause.clone()
     } else {
         format!("{}: {}", sources.join(", "), state.cause)

@@ -1,5 +1,8 @@
 //! Everyday lives, day by day: the policy, a person's facts, and what is done to their accounts.
 
+mod contracts;
+mod holds;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -74,6 +77,7 @@ struct Company {
     records: Vec<SourceRecord>,
     accounts: Vec<(AccountSlot, ObservedAccount)>,
     recorded: Option<IdentityState>,
+    holds: Vec<Hold>,
     made: u32,
 }
 
@@ -122,6 +126,7 @@ impl Company {
             }],
             accounts: Vec::new(),
             recorded: None,
+            holds: Vec::new(),
             made: 0,
         }
     }
@@ -148,6 +153,7 @@ impl Company {
             records: &self.records,
             accounts: &self.accounts,
             recorded: self.recorded,
+            holds: &self.holds,
             ..PlanInput::default()
         };
         plan_identity(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{AttributeDiff, Note, Step, TargetFacts};
+use super::{AttributeDiff, Note, SecurityHold, Step, TargetFacts};
 use crate::account::{
     AccountSlot, AccountState, DesiredAccount, Entitlements, ObservedAccount, entitlement_matches,
 };
@@ -32,6 +32,8 @@ pub(super) struct AccountInput<'a> {
     pub(super) facts: &'a TargetFacts,
     /// From the fact to the role.
     pub(super) cause: &'a Cause,
+    /// What makes it urgent to disable the account.
+    pub(super) security_hold: Option<&'a SecurityHold>,
     /// The same for each wanted entitlement.
     pub(super) entitlement_causes: &'a BTreeMap<String, Cause>,
 }
@@ -54,6 +56,18 @@ impl AccountSteps {
         });
     }
 
+    /// A step that takes access away at once: before everything else where a security hold is in force.
+    fn push_urgent(&mut self, input: &AccountInput<'_>, work: Work) {
+        match input.security_hold {
+            None => self.push(input, input.cause, Priority::Deprovision, work),
+            Some(hold) if hold.decides => self.push(input, input.cause, Priority::SecurityHold, work),
+            Some(hold) => {
+                let why = input.cause.then(hold.phrase.clone());
+                self.push(input, &why, Priority::SecurityHold, work);
+            }
+        }
+    }
+
     fn blocked(&mut self, reason: impl Into<String>) {
         self.notes.push(Note::Blocked {
             reason: reason.into(),
@@ -67,11 +81,13 @@ pub(super) fn account_steps(input: &AccountInput<'_>) -> AccountSteps {
     let kind = input.desired.kind();
     let state = observed_state(input.observed);
     if next_step(state, kind, input.facts.capabilities) == TableStep::Read {
-        let priority = match kind {
-            DesiredKind::Enabled => Priority::Change,
-            DesiredKind::Suspended | DesiredKind::Retained | DesiredKind::Absent => Priority::Deprovision,
-        };
-        out.push(input, input.cause, priority, Work::Read);
+        match kind {
+            DesiredKind::Enabled => out.push(input, input.cause, Priority::Change, Work::Read),
+            // It may have to be disabled, and what comes before that is as urgent.
+            DesiredKind::Suspended | DesiredKind::Retained | DesiredKind::Absent => {
+                out.push_urgent(input, Work::Read);
+            }
+        }
         return out;
     }
     match input.desired {
@@ -98,7 +114,7 @@ fn take(input: &AccountInput<'_>, mut state: AccountState, strip: bool, out: &mu
     let (kind, capabilities) = (input.desired.kind(), input.facts.capabilities);
     let mut step = next_step(state, kind, capabilities);
     if step == TableStep::Disable {
-        out.push(input, input.cause, Priority::Deprovision, Work::Disable);
+        out.push_urgent(input, Work::Disable);
         state = state_after(state, step);
         step = next_step(state, kind, capabilities);
     }

@@ -1,22 +1,51 @@
 //! What the policy says about one person: merged attributes, roles, account attributes.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{ExpressionError, Make, Person, Policy, Role};
 use crate::account::AccountSlot;
 use crate::attributes::Attributes;
 use crate::expr::Scope;
-use crate::facts::SourceRecord;
+use crate::facts::{Employment, SourceRecord};
+use crate::name::SourceName;
+use crate::state::{Standing, standings};
 
 impl Policy {
-    /// The attributes of a person: of several source records the one whose source comes first in the document has authority,
-    /// attribute by attribute. A record that is absent from its source counts only when all are: a leaver keeps a name, but
-    /// what a source no longer says gives nobody a role.
-    pub fn merge(&self, records: &[SourceRecord]) -> Attributes {
+    /// The attributes of a person: of several source records the one whose source comes first has authority, attribute by attribute: first
+    /// in `[authority]`, then in the document. Within a source contracts that run count before those that have ended, and those before the
+    /// ones to come. A record that is absent from its source counts only when all are: a leaver keeps a name, but what a source no longer
+    /// says gives nobody a role.
+    ///
+    /// Without an employment (its dates cannot be read) the key decides within a source.
+    pub fn merge(
+        &self,
+        records: &[SourceRecord],
+        employment: Option<&Employment>,
+        now: Timestamp,
+    ) -> Attributes {
+        let mut counting = self.by_authority(records);
+        if counting.len() > 1
+            && let Some(employment) = employment
+        {
+            self.sort_by_standing(&mut counting, employment, now);
+        }
         let mut merged = Attributes::new();
-        for record in self.by_authority(records) {
+        for record in &counting {
             for (name, value) in &record.attributes {
                 if !value.is_null() && !merged.contains_key(name) {
+                    merged.insert(name.clone(), value.clone());
+                }
+            }
+        }
+        if counting.len() > 1 {
+            for (name, order) in &self.authority {
+                let says = |source: &usize| {
+                    let source = &self.sources.get(*source)?.name;
+                    let mut records = counting.iter().filter(|record| record.source == *source);
+                    records.find_map(|record| record.attributes.get(name).filter(|value| !value.is_null()))
+                };
+                if let Some(value) = order.iter().find_map(says) {
                     merged.insert(name.clone(), value.clone());
                 }
             }
@@ -24,25 +53,55 @@ impl Policy {
         merged
     }
 
-    /// The records that count: of sources in the policy, and only the present ones if there are any. In the order of authority,
-    /// then of the key, so that the answer never depends on the order they came in.
-    pub(super) fn by_authority<'r>(&self, records: &'r [SourceRecord]) -> Vec<&'r SourceRecord> {
-        let rank = |record: &SourceRecord| {
-            self.sources
-                .iter()
-                .position(|source| source.name == record.source)
+    fn sort_by_standing(&self, records: &mut [&SourceRecord], employment: &Employment, now: Timestamp) {
+        let standings = standings(employment, now);
+        let standing = |record: &SourceRecord| {
+            let mut contracts = employment.contracts.iter().zip(&standings);
+            contracts
+                .find(|(contract, _)| contract.source == record.source && contract.key == record.key)
+                .map_or(Standing::None, |(_, standing)| *standing)
         };
+        records.sort_by_cached_key(|record| {
+            (
+                self.source_rank(&record.source),
+                standing(record),
+                record.key.clone(),
+            )
+        });
+    }
+
+    /// All records of sources in the policy, in the order of authority, then of the key, so that the answer never depends on the order
+    /// they came in.
+    pub(super) fn known<'r>(&self, records: &'r [SourceRecord]) -> Vec<&'r SourceRecord> {
         let mut known: Vec<(usize, &SourceRecord)> = records
             .iter()
-            .filter_map(|record| rank(record).map(|rank| (rank, record)))
+            .filter_map(|record| Some((self.source_rank(&record.source)?, record)))
             .collect();
-        if known.iter().any(|(_, record)| record.absent_since.is_none()) {
-            known.retain(|(_, record)| record.absent_since.is_none());
-        }
         known.sort_by(|(left_rank, left), (right_rank, right)| {
             (left_rank, &left.key).cmp(&(right_rank, &right.key))
         });
         known.into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// The records that count: of those known only the present ones if there are any.
+    pub(super) fn by_authority<'r>(&self, records: &'r [SourceRecord]) -> Vec<&'r SourceRecord> {
+        let mut known = self.known(records);
+        if known.iter().any(|record| record.absent_since.is_none()) {
+            known.retain(|record| record.absent_since.is_none());
+        }
+        known
+    }
+
+    fn source_rank(&self, name: &SourceName) -> Option<usize> {
+        self.sources.iter().position(|source| source.name == *name)
+    }
+
+    /// The place of a source among those that give an attribute; the first has authority.
+    pub(super) fn rank(&self, attribute: &str, source: &SourceName) -> usize {
+        let place = self.source_rank(source).unwrap_or(usize::MAX);
+        let order = self.authority.get(attribute);
+        let in_order = order.and_then(|order| order.iter().position(|index| *index == place));
+        in_order.unwrap_or(place)
     }
 
     /// The roles a person has by a rule of the role itself, in the order of the document. What those include, and what is assigned, is worked

@@ -2,12 +2,19 @@
 //! accounts of those roles look like.
 //!
 //! [`parse`] reads it and reports every mistake at once; what it returns is ready to evaluate. [`check_against`] then compares
-//! it with the targets document. A whole policy:
+//! it with the targets document.
+//!
+//! `[authority]` names, attribute by attribute, the sources to be believed first; the others follow in the order of the document. A source's
+//! `lifecycle` says which attributes are the dates of a contract (`start`, `end`, `leave-from`, `leave-until`), its `zone`, and its `id`
+//! for people. A person may have several contracts; [`Policy::employment`] says which records are.
+//!
+//! A whole policy:
 //!
 //! ```toml
 #![doc = include_str!("example.toml")]
 //! ```
 
+mod authority;
 mod check;
 mod employment;
 mod evaluate;
@@ -44,6 +51,8 @@ pub struct Policy {
     pub unassigned: Unassigned,
     /// Sources in the order of the document: an earlier one has authority over a later one.
     pub sources: Vec<SourcePolicy>,
+    /// Attributes for which another order holds: the sources that give them, as places in [`Self::sources`], the first with authority.
+    pub authority: BTreeMap<String, Vec<usize>>,
     /// Roles in the order of the document.
     pub roles: Vec<Role>,
     /// What nobody may have at once, in the order of the document.
@@ -147,6 +156,8 @@ pub struct LifecycleAttributes {
     pub leave_until: Option<String>,
     /// IANA name of the person's time zone.
     pub zone: Option<String>,
+    /// What causes call the contract, where the source's key would not tell people enough.
+    pub id: Option<String>,
 }
 
 /// What an expression may look at.

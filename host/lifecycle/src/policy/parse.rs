@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::authority::read_authority;
 use super::mapping::read_mappings;
 use super::role::read_roles;
 use super::separation::read_separations;
@@ -46,6 +47,9 @@ fn read_policy(root: &Table<'_, '_>) -> Option<Policy> {
     });
     let sources_item = root.need("sources", "without one nobody is known; begin with [sources.hr]");
     let Sources { sources, declared } = sources_item.map(|item| read_sources(&item)).unwrap_or_default();
+    let authority = optional(root.take("authority"), BTreeMap::new(), |item| {
+        read_authority(&item, sources.as_deref())
+    });
     let mut expressions = Expressions {
         declared: &declared,
         complete: sources.is_some(),
@@ -66,6 +70,7 @@ fn read_policy(root: &Table<'_, '_>) -> Option<Policy> {
         retention_days: retention_days?,
         unassigned: unassigned?,
         sources: sources?,
+        authority: authority?,
         roles: roles?,
         separations: separations?,
         mappings: mappings?,

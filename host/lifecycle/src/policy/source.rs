@@ -286,16 +286,18 @@ fn read_attribute(item: &Item<'_, '_>) -> Option<String> {
 }
 
 fn read_lifecycle(table: &Table<'_, '_>, columns: &[Column]) -> Option<LifecycleAttributes> {
-    let attribute = |key: &str, wanted: AttributeKind| {
+    let attribute_of = |key: &str, wanted: &[AttributeKind]| {
         optional(table.take(key), None, |item| {
             read_lifecycle_attribute(&item, columns, wanted).map(Some)
         })
     };
+    let attribute = |key: &str, wanted: AttributeKind| attribute_of(key, &[wanted]);
     let start = attribute("start", AttributeKind::Date);
     let end = attribute("end", AttributeKind::Date);
     let leave_from = attribute("leave-from", AttributeKind::Date);
     let leave_until = attribute("leave-until", AttributeKind::Date);
     let zone = attribute("zone", AttributeKind::Text);
+    let id = attribute_of("id", &[AttributeKind::Text, AttributeKind::Integer]);
     table.finish();
     if matches!((&leave_from, &leave_until), (Some(None), Some(Some(_)))) {
         table.mistake("`leave-until` needs `leave-from`: a leave that never begins never ends");
@@ -307,13 +309,14 @@ fn read_lifecycle(table: &Table<'_, '_>, columns: &[Column]) -> Option<Lifecycle
         leave_from: leave_from?,
         leave_until: leave_until?,
         zone: zone?,
+        id: id?,
     })
 }
 
 fn read_lifecycle_attribute(
     item: &Item<'_, '_>,
     columns: &[Column],
-    wanted: AttributeKind,
+    wanted: &[AttributeKind],
 ) -> Option<String> {
     let text = item.text()?;
     let Some(column) = columns.iter().find(|column| column.attribute == text) else {
@@ -325,11 +328,15 @@ fn read_lifecycle_attribute(
         return None;
     };
     let kind = attribute_kind(&column.kind);
-    if kind != wanted {
+    if !wanted.contains(&kind) {
+        let words: Vec<String> = wanted
+            .iter()
+            .map(|kind| format!("\"{}\"", kind_word(*kind)))
+            .collect();
         item.mistake(format!(
-            "column `{}` must be of type = \"{}\" for this, it is of type \"{}\"",
+            "column `{}` must be of type = {} for this, it is of type \"{}\"",
             column.name,
-            kind_word(wanted),
+            words.join(" or "),
             kind_word(kind)
         ));
         return None;

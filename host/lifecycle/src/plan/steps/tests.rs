@@ -161,6 +161,7 @@ impl Case {
             cause: &Cause::new("hr: start 2026-03-02 has come")
                 .then("active")
                 .then("role employee"),
+            security_hold: None,
             entitlement_causes: &BTreeMap::new(),
         })
     }
