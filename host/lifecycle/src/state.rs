@@ -11,7 +11,7 @@
 //! - a start after the end: to come before the start, `leaving` from then on and never departed, until the source corrects it or its record
 //!   is gone (an old end that was not cleared at a rehire looks like this, and so does a mistyped year);
 //! - a leave (or hold) whose end is before its beginning: without an end;
-//! - a contract that is over before it began (an offer withdrawn) ends only who has had no other.
+//! - a contract that is over before it began (an offer withdrawn, an end on the day before the start) ends only who has had no other.
 
 mod decide;
 mod standing;

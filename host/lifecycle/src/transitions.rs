@@ -1,5 +1,6 @@
 //! Which states may follow which, printed for the docs: [`markdown`] is `host/lifecycle/TRANSITIONS.md`.
 
+use crate::plan::work_markdown;
 use crate::state::IdentityState;
 use crate::table;
 
@@ -57,7 +58,7 @@ pub const fn transition(from: IdentityState, to: IdentityState) -> Option<Transi
     })
 }
 
-/// Both tables as Markdown with a Mermaid diagram, made from the code.
+/// All tables as Markdown with a Mermaid diagram, made from the code.
 pub fn markdown() -> String {
     format!(
         "# States and what follows them\n\n\
@@ -67,10 +68,12 @@ pub fn markdown() -> String {
          *erased* to any other but that.\n\n\
          ```mermaid\n{}```\n\n{}\n\
          ## Accounts\n\n\
-         *Retained* is suspended and stripped of entitlements. *Absent* is reached by disabling first.\n\n{}",
+         *Retained* is suspended and stripped of entitlements. *Absent* is reached by disabling first. The next step:\n\n{}\n\
+         The whole way, for an account whose attributes and entitlements all differ from what is wanted:\n\n{}",
         diagram(),
         matrix(),
-        table::markdown()
+        table::markdown(),
+        work_markdown()
     )
 }
 

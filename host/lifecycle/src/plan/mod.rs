@@ -9,6 +9,7 @@ mod names;
 mod roles;
 mod separation;
 mod steps;
+mod work_table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,7 @@ use crate::state::{IdentityState, StateAt, earliest, hold_at, hold_phrase, next_
 use crate::targets::ApplyMode;
 
 pub use crate::diff::{AttributeDiff, Note};
+pub use work_table::work_markdown;
 
 use current_state::{CurrentState, current_state};
 
