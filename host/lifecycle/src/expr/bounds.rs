@@ -7,7 +7,7 @@
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
 
-use super::functions::{Growth, growth};
+use super::functions::{Growth, PATTERN_GROWTH, growth};
 use super::names::{function_name, indexed_attribute, is_binding, is_identity, namespace};
 use super::{AttributeKind, Declared, LIST_BYTES_MAX, LIST_ITEMS_MAX, TEXT_BYTES_MAX};
 
@@ -191,6 +191,7 @@ impl<'a> Bounder<'a> {
                 count: first.total,
                 ..first
             },
+            Some(Growth::Pattern) => Size::text(second.total * f64::from(PATTERN_GROWTH) + SMALL),
             Some(Growth::Times(times)) => Size::text(first.total * f64::from(times) + SMALL),
         };
         (size, steps + work(&function, first, second))
@@ -287,7 +288,7 @@ fn work(function: &str, first: Size, second: Size) -> f64 {
         "sort" | "@sortByAssociatedKeys" => first.count * 20.0,
         "@in" => second.count + second.total / BYTES_PER_STEP,
         "matches" => PATTERN_STEPS + first.total,
-        "ascii" | "fold" | "format" => first.total / 8.0,
+        "ascii" | "fold" | "format" | "lower" | "upper" => first.total / 8.0,
         "flatten" | "join" | "split" => first.total,
         _ => (first.total + second.total) / BYTES_PER_STEP / 16.0,
     }

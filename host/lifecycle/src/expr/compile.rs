@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::thread;
 
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
 use cel::{Context, ExecutionError};
 use serde_json::{Value, json};
 
 use super::bounds::bounds;
 use super::names::{literal_pattern, walk};
+use super::signatures::Kind;
 use super::values::{Variables, to_json, to_truth};
 use super::{
     AttributeKind, Compiled, Declared, SOURCE_BYTES_MAX, STEPS_MAX, VALUE_BYTES_MAX, Wanted, explain,
-    functions,
+    functions, types,
 };
 use crate::attributes::Attributes;
 use crate::state::IdentityState;
@@ -114,6 +115,11 @@ fn checked(path: &str, source: &str, declared: &Declared, wanted: Wanted) -> Res
     if !names.mistakes.is_empty() {
         return Err(names.mistakes);
     }
+    let (kind, mistakes) = types::check(program.expression(), program.source_info(), declared);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    check_result(kind, wanted)?;
     check_bounds(program.expression(), declared)?;
     check_patterns(program.expression())?;
     let compiled = Compiled {
@@ -124,6 +130,22 @@ fn checked(path: &str, source: &str, declared: &Declared, wanted: Wanted) -> Res
     };
     check_types(&compiled, declared, wanted)?;
     Ok(compiled)
+}
+
+/// What an expression gives must be what is wanted.
+fn check_result(kind: Kind, wanted: Wanted) -> Result<(), Vec<Mistake>> {
+    match (wanted, kind) {
+        (Wanted::Truth, Kind::Bool | Kind::Any) => Ok(()),
+        (Wanted::Truth, other) => Err(Mistake::of_type(format!(
+            "a rule must be true or false; this one gives {}",
+            other.words()
+        ))),
+        (Wanted::Attribute, Kind::Time | Kind::Duration | Kind::Bytes) => Err(Mistake::of_type(format!(
+            "a value of type {} cannot be an attribute; make it text with string()",
+            kind.words()
+        ))),
+        (Wanted::Attribute, _) => Ok(()),
+    }
 }
 
 /// The first few syntax errors; the parser likes to report what follows from the first one, too.
@@ -245,12 +267,6 @@ fn entry_children(entry: &EntryExpr) -> Vec<&IdedExpr> {
 /// Evaluates once for a made-up person who has every attribute, of its declared kind. What depends on the values says nothing (a
 /// text that is not a number…); what depends only on the types would fail for everybody.
 fn check_types(compiled: &Compiled, declared: &Declared, wanted: Wanted) -> Result<(), Vec<Mistake>> {
-    let root = compiled.program.expression();
-    if wanted == Wanted::Truth && never_a_truth(root) {
-        return Err(Mistake::at_start(
-            "a rule must be true or false; this one gives something else",
-        ));
-    }
     let environment = functions::ENVIRONMENT
         .as_ref()
         .map_err(|error| Mistake::at_start(error.to_string()))?;
@@ -267,19 +283,6 @@ fn check_types(compiled: &Compiled, declared: &Declared, wanted: Wanted) -> Resu
         },
     };
     message.map_or(Ok(()), |message| Err(Mistake::of_type(message)))
-}
-
-/// What cannot be a truth whatever the values are.
-fn never_a_truth(root: &IdedExpr) -> bool {
-    match &root.expr {
-        Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
-        Expr::List(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => true,
-        Expr::Call(call) => matches!(
-            call.func_name.as_str(),
-            "_+_" | "_-_" | "_*_" | "_/_" | "_%_" | "-_"
-        ),
-        Expr::Ident(_) | Expr::Select(_) | Expr::Comprehension(_) => false,
-    }
 }
 
 fn sample(declared: &Declared) -> Attributes {

@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use cel::common::types::CelString;
-use cel::{DeclarationError, Env, extensions};
+use cel::common::types::{CelInt, CelNull, CelString, LIST_TYPE};
+use cel::common::value::CowVal;
+use cel::{DeclarationError, Env, ExecutionError, extensions};
+
+use super::dates::{add_days, add_months, date, day, days_until, format_date, month, year};
 
 /// How large the result of a function can be; read by [`super::bounds`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) enum Growth {
     Format,
     /// The elements of the elements.
     Flatten,
+    /// A pattern (its second operand) with a date filled in.
+    Pattern,
     /// At most so many times its first operand, and a few bytes.
     Times(u32),
 }
@@ -35,9 +40,12 @@ pub(super) enum Growth {
 /// Bytes of ASCII that one byte of UTF-8 becomes at most (measured over all of Unicode: 11).
 pub(super) const ASCII_GROWTH: u32 = 12;
 
+/// Bytes that one byte of a date's pattern becomes at most: `%A` is `Wednesday`.
+pub(super) const PATTERN_GROWTH: u32 = 5;
+
 /// Every function and operator an expression may use. What is not here is refused when the document is loaded, so a new version of
 /// the library cannot bring in one that makes much from little (`lists.range`) unseen.
-const FUNCTIONS: &[(&str, Growth)] = &[
+pub(super) const FUNCTIONS: &[(&str, Growth)] = &[
     // Operators
     ("_?_:_", Growth::Largest),
     ("_&&_", Growth::Small),
@@ -63,6 +71,17 @@ const FUNCTIONS: &[(&str, Growth)] = &[
     // Ours
     ("ascii", Growth::Times(ASCII_GROWTH)),
     ("fold", Growth::Times(4)),
+    ("lower", Growth::Times(4)),
+    ("upper", Growth::Times(4)),
+    ("addDays", Growth::Small),
+    ("addMonths", Growth::Small),
+    ("date", Growth::Small),
+    ("day", Growth::Small),
+    ("daysUntil", Growth::Small),
+    ("first", Growth::Element),
+    ("formatDate", Growth::Pattern),
+    ("month", Growth::Small),
+    ("year", Growth::Small),
     // Text
     ("charAt", Growth::Small),
     ("contains", Growth::Small),
@@ -148,6 +167,17 @@ fn environment() -> Result<Env, DeclarationError> {
     env.add_extension(extensions::math)?;
     cel::add_overload!(env, fn ascii: (CelString) -> CelString, id = "ascii_string")?;
     cel::add_overload!(env, fn fold: (CelString) -> CelString, id = "fold_string")?;
+    cel::add_member_overload!(env, fn lower: (CelString) -> CelString, id = "lower_string")?;
+    cel::add_member_overload!(env, fn upper: (CelString) -> CelString, id = "upper_string")?;
+    cel::add_overload!(env, fn date: (CelString) -> Result<CelString>, id = "date_string")?;
+    cel::add_member_overload!(env, fn add_days: (CelString, CelInt) -> Result<CelString>, id = "add_days")?;
+    cel::add_member_overload!(env, fn add_months: (CelString, CelInt) -> Result<CelString>, id = "add_months")?;
+    cel::add_member_overload!(env, fn days_until: (CelString, CelString) -> Result<CelInt>, id = "days_until")?;
+    cel::add_member_overload!(env, fn year: (CelString) -> Result<CelInt>, id = "year_of_date")?;
+    cel::add_member_overload!(env, fn month: (CelString) -> Result<CelInt>, id = "month_of_date")?;
+    cel::add_member_overload!(env, fn day: (CelString) -> Result<CelInt>, id = "day_of_date")?;
+    cel::add_member_overload!(env, fn format_date: (CelString, CelString) -> Result<CelString>, id = "format_date")?;
+    env.add_member_overload("first", "first_of_list", LIST_TYPE, vec![], first)?;
     Ok(env)
 }
 
@@ -163,6 +193,29 @@ fn ascii(text: &CelString<'_>) -> CelString<'static> {
 fn fold(text: &CelString<'_>) -> CelString<'static> {
     let upper = text.inner().chars().flat_map(char::to_uppercase);
     upper.flat_map(char::to_lowercase).collect::<String>().into()
+}
+
+/// `text.lower()`, in every script.
+fn lower(text: &CelString<'_>) -> CelString<'static> {
+    text.inner().to_lowercase().into()
+}
+
+/// `text.upper()`, in every script.
+fn upper(text: &CelString<'_>) -> CelString<'static> {
+    text.inner().to_uppercase().into()
+}
+
+/// `list.first()`: its first element, `null` of an empty list.
+fn first<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [list] = arguments.as_slice() else {
+        return Err(ExecutionError::invalid_argument_count(1, arguments.len()));
+    };
+    let not_a_list = || ExecutionError::function_error("first", "not a list");
+    let mut elements = list.as_ref().as_iterable().ok_or_else(not_a_list)?.iter();
+    Ok(CowVal::Owned(elements.next().map_or_else(
+        || Box::new(CelNull) as _,
+        |element| element.clone_as_boxed(),
+    )))
 }
 
 #[cfg(test)]
@@ -195,10 +248,12 @@ mod tests {
             let text = c.to_string();
             let most = text.len() * ASCII_GROWTH as usize;
             assert!(deunicode::deunicode_with_tofu(&text, "").len() <= most, "{c:?}");
-            assert!(
-                fold(&CelString::from(text.as_str())).inner().len() <= text.len() * 4,
-                "{c:?}"
-            );
+            for change in [fold, lower, upper] {
+                assert!(
+                    change(&CelString::from(text.as_str())).inner().len() <= text.len() * 4,
+                    "{c:?}"
+                );
+            }
         }
     }
 

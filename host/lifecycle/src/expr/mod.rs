@@ -3,7 +3,22 @@
 //!
 //! Variables are `identity` (the declared attributes of the person; an absent one must be asked for with `has(identity.x)` or
 //! `identity.?x`) and `state` (their lifecycle state as text). Functions are those of CEL with its strings, lists and math
-//! libraries, and our own `ascii(text)` and `fold(text)`.
+//! libraries, and our own:
+//!
+//! | function | gives |
+//! |---|---|
+//! | `ascii(text)` | the text in ASCII letters, from any script |
+//! | `fold(text)` | equal for texts that differ in case only |
+//! | `text.lower()`, `text.upper()` | the case changed, in every script (`lowerAscii()`, `upperAscii()`: ASCII letters only) |
+//! | `list.first()` | the first element, `null` of an empty list |
+//! | `date(text)` | the day of a date or an instant, as text: `2026-03-02` |
+//! | `day.addDays(n)`, `day.addMonths(n)` | another day |
+//! | `day.year()`, `day.month()`, `day.day()` | a whole number |
+//! | `day.daysUntil(other)` | a whole number |
+//! | `day.formatDate('%d.%m.%Y')` | text; also `%y %e %j %B %b %A %a` |
+//!
+//! What can be wrong whoever the person is, is found when the document is loaded: unknown names and functions (`names.rs`), wrong types and
+//! numbers of arguments (`types.rs`), and, as a net under both, whatever fails for a made-up person (`compile.rs`).
 //!
 //! # What bounds an evaluation
 //! - the source: at most [`SOURCE_BYTES_MAX`], counted before anything parses it;
@@ -21,8 +36,11 @@
 
 mod bounds;
 mod compile;
+mod dates;
 mod functions;
 mod names;
+mod signatures;
+mod types;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -281,6 +299,7 @@ fn does_not_work(function: &str, types: &str) -> String {
         "div" => "/",
         "rem" => "%",
         "@in" => "in",
+        "_[_]" | "_[?_]" => "[]",
         // Operators are called `_>_`.
         _ => function.trim_matches('_'),
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
+use super::dates::is_date_pattern;
 use super::functions::{NAMESPACES, growth};
 use super::{DEPTH_MAX, Declared, Mistake, MistakeKind, NESTED_LOOPS_MAX, NODES_MAX};
 use crate::document::hint::did_you_mean;
@@ -65,6 +66,15 @@ pub(super) fn namespace(call: &CallExpr) -> Option<&str> {
     }
 }
 
+/// Where the name of a called function is: the library's place of a call is its parenthesis.
+pub(super) fn place_of_call(source: &SourceInfo, at: &IdedExpr, call: &CallExpr) -> usize {
+    let offset = source.offset_for(at.id).map_or(0, |(start, _)| start as usize);
+    let before = source.source.get(..offset).unwrap_or_default();
+    before
+        .strip_suffix(call.func_name.as_str())
+        .map_or(offset, str::len)
+}
+
 /// Whether a comprehension is only how a macro binds a value to a name: it runs over an empty list.
 pub(super) fn is_binding(comprehension: &ComprehensionExpr) -> bool {
     matches!(&comprehension.iter_range.expr, Expr::List(list) if list.elements.is_empty())
@@ -116,15 +126,10 @@ impl<'a> Walk<'a> {
         });
     }
 
-    /// A mistake at the name of the function: the library's place of a call is its parenthesis.
+    /// A mistake at the name of the function.
     fn mistake_of_call(&mut self, at: &IdedExpr, call: &CallExpr, message: String) {
-        let offset = self.offset(at);
-        let before = self.source.source.get(..offset).unwrap_or_default();
-        let offset = before
-            .strip_suffix(call.func_name.as_str())
-            .map_or(offset, str::len);
         self.add(Mistake {
-            offset,
+            offset: place_of_call(self.source, at, call),
             message,
             kind: MistakeKind::Expression,
         });
@@ -212,6 +217,13 @@ impl<'a> Walk<'a> {
                 at,
                 call,
                 "the pattern of matches() must be a text in quotes".to_owned(),
+            );
+        }
+        if function == "formatDate" && !literal_pattern(call).is_none_or(is_date_pattern) {
+            self.mistake_of_call(
+                at,
+                call,
+                "the pattern of formatDate() may have %Y %y %m %d %e %j %B %b %A %a".to_owned(),
             );
         }
         if let Some(attribute) = indexed_attribute(call) {

@@ -108,6 +108,20 @@ impl<'a> Roles<'a> {
         reached
     }
 
+    /// The roles they have without these, and without what comes only through these.
+    pub(super) fn given_without(&self, these: &[bool]) -> Vec<bool> {
+        let mut given = vec![false; self.givers.len()];
+        let mut open: Vec<usize> = (0..given.len())
+            .filter(|place| self.givers[*place].directly())
+            .collect();
+        while let Some(place) = open.pop() {
+            if !these[place] && !std::mem::replace(&mut given[place], true) {
+                open.extend(&self.policy.roles[place].included);
+            }
+        }
+        given
+    }
+
     fn assign(&mut self, input: &PlanInput<'a>, now: Timestamp, problems: &mut Vec<ExpressionError>) {
         let mut sorted: Vec<&Assignment> = input.assignments.iter().collect();
         sorted.sort_by_cached_key(|one| {
@@ -154,7 +168,6 @@ impl<'a> Roles<'a> {
             let until = since.checked_add(overlap).unwrap_or(Timestamp::MAX);
             if !ruled[place] && now < until {
                 self.givers[place].kept = Some(Kept { since, until });
-                self.next_change = earliest(self.next_change, Some(until));
             }
         }
     }
@@ -180,15 +193,7 @@ impl<'a> Roles<'a> {
         }
         let mut withheld = separation::withheld(self, input, now, problems);
         if withheld.roles.contains(&true) {
-            let mut open: Vec<usize> = (0..self.given.len())
-                .filter(|place| self.givers[*place].directly())
-                .collect();
-            let mut allowed = vec![false; self.given.len()];
-            while let Some(place) = open.pop() {
-                if !withheld.roles[place] && !std::mem::replace(&mut allowed[place], true) {
-                    open.extend(&self.policy.roles[place].included);
-                }
-            }
+            let allowed = self.given_without(&withheld.roles);
             // What comes only through a withheld role is withheld with it.
             for (place, given) in self.given.iter().enumerate() {
                 withheld.roles[place] = *given && !allowed[place];
@@ -214,6 +219,7 @@ impl<'a> Roles<'a> {
         self.withheld.roles.get(place).copied().unwrap_or_default()
     }
 
+    /// What the next plan must know, and when overlaps end.
     fn record(&mut self, ruled: &[bool]) {
         let separated = |place: usize| {
             let is_it = |duty: &Duty| matches!(duty, Duty::Role(of, _) if *of == place);
@@ -222,6 +228,8 @@ impl<'a> Roles<'a> {
                 .iter()
                 .any(|separation| separation.of.iter().any(is_it))
         };
+        let kept = self.givers.iter().filter_map(|givers| givers.kept);
+        self.next_change = earliest(self.next_change, kept.map(|kept| kept.until).min());
         let mut held = Vec::new();
         for (place, role) in self.policy.roles.iter().enumerate() {
             let (by_rule, kept) = (ruled[place], self.givers[place].kept);
@@ -287,3 +295,6 @@ fn by_whom(assignment: &Assignment) -> String {
     }
     format!("{how}, {}: {reason}", assignment.by)
 }
+
+#[cfg(test)]
+mod tests;

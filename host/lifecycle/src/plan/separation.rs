@@ -151,31 +151,43 @@ fn is_held(duty: &Duty, roles: &Roles<'_>, input: &PlanInput<'_>) -> bool {
     }
 }
 
+/// All it gives is there, and not only because other roles give the same: then it would seem to be held as soon as those are given.
 fn is_in_place(place: usize, roles: &Roles<'_>, input: &PlanInput<'_>) -> bool {
     let mut reached = vec![false; roles.given.len()];
     roles.policy.reach(&[place], &mut reached);
-    let mut gives_something = false;
-    for (role, _) in roles
-        .policy
-        .roles
-        .iter()
-        .zip(reached)
-        .filter(|(_, reached)| *reached)
-    {
-        gives_something |= !role.accounts.is_empty();
-        let entitlements = role
+    let mut without = vec![false; roles.given.len()];
+    without[place] = true;
+    let without = roles.given_without(&without);
+    let those = |places: Vec<bool>| {
+        roles
+            .policy
+            .roles
+            .iter()
+            .zip(places)
+            .filter(|(_, is)| *is)
+            .map(|(role, _)| role)
+    };
+    let others: Vec<&Role> = those(without).collect();
+    let mut of_its_own = false;
+    for role in those(reached) {
+        for slot in &role.accounts {
+            if !is_enabled(input, slot) {
+                return false;
+            }
+            of_its_own |= !others.iter().any(|other| other.accounts.contains(slot));
+        }
+        for (slot, id) in role
             .entitlements
             .iter()
-            .flat_map(|(slot, ids)| ids.keys().map(move |id| (slot, id)));
-        if !role.accounts.iter().all(|slot| is_enabled(input, slot))
-            || !entitlements
-                .into_iter()
-                .all(|(slot, id)| has_entitlement(input, slot, id))
+            .flat_map(|(slot, ids)| ids.keys().map(move |id| (slot, id)))
         {
-            return false;
+            if !has_entitlement(input, slot, id) {
+                return false;
+            }
+            of_its_own |= !others.iter().any(|other| gives(other, slot, id));
         }
     }
-    gives_something
+    of_its_own
 }
 
 fn observed<'a>(input: &PlanInput<'a>, slot: &AccountSlot) -> Option<&'a ObservedAccount> {
