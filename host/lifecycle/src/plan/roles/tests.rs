@@ -181,6 +181,7 @@ impl Life {
             held: &self.held,
             exceptions: &self.exceptions,
             reservations: &self.reservations,
+            ..PlanInput::default()
         };
         let targets: BTreeMap<TargetName, TargetFacts> = ["app", "dir"]
             .map(|name| (name.parse().unwrap(), facts.clone()))
