@@ -206,16 +206,12 @@ fn upper(text: &CelString<'_>) -> CelString<'static> {
 }
 
 /// `list.first()`: its first element, `null` of an empty list.
-fn first<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let [list] = arguments.as_slice() else {
-        return Err(ExecutionError::invalid_argument_count(1, arguments.len()));
-    };
+fn first<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let not_a_list = || ExecutionError::function_error("first", "not a list");
+    let list = arguments.pop().ok_or_else(not_a_list)?;
     let mut elements = list.as_ref().as_iterable().ok_or_else(not_a_list)?.iter();
-    Ok(CowVal::Owned(elements.next().map_or_else(
-        || Box::new(CelNull) as _,
-        |element| element.clone_as_boxed(),
-    )))
+    let first = elements.next().map(|element| element.clone_as_boxed());
+    Ok(CowVal::Owned(first.unwrap_or_else(|| Box::new(CelNull))))
 }
 
 #[cfg(test)]

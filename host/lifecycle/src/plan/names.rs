@@ -104,7 +104,7 @@ fn is_candidate(name: &str, bases: &[String]) -> bool {
     bases.iter().any(|base| {
         let (front, back) = parts(base);
         let number = name.strip_prefix(front).and_then(|rest| rest.strip_suffix(back));
-        name == base || number.is_some_and(|number| is_number(number))
+        name == base || number.is_some_and(is_number)
     })
 }
 

@@ -1,4 +1,5 @@
 mod contracts;
+mod roles;
 
 use jiff::tz::TimeZoneDatabase;
 use proptest::prelude::*;
@@ -69,7 +70,17 @@ fn the_example_reads() {
     );
     assert_eq!(hr.lifecycle.end.as_deref(), Some("endDate"));
     let roles: Vec<&str> = policy.roles.iter().map(|role| role.name.as_str()).collect();
-    assert_eq!(roles, ["employee", "engineer", "contractor"]);
+    assert_eq!(
+        roles,
+        [
+            "employee",
+            "engineer",
+            "contractor",
+            "remote",
+            "payer",
+            "team-lead"
+        ]
+    );
     assert!(policy.mappings.keys().any(|slot| slot.to_string() == "app/admin"));
     assert!(check_against(&policy, "policy.toml", &targets(&["app", "directory"])).is_ok());
     assert!(unused_mappings(&policy).is_empty());
