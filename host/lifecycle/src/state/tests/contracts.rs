@@ -234,6 +234,35 @@ fn each_contract_ends_at_its_own_midnight() {
 }
 
 #[test]
+fn contracts_that_people_cannot_tell_apart_are_told_apart_all_the_same() {
+    // Two hires taken back, by the same name and of the same day, in two zones.
+    let in_zone = |name: &str| Contract {
+        zone: zone(name),
+        ..contract("C17", "2026-07-15", "2026-07-14")
+    };
+    assert_eq!(
+        life(
+            &[in_zone("Asia/Tokyo"), in_zone("America/New_York")],
+            "2026-07-14T20:00:00Z"
+        ),
+        [
+            "2026-07-14T20:00:00Z leaving: contract C17 ended 2026-07-14",
+            "2026-08-14T04:00:00Z departed: contract C17 ended 2026-07-14, and 30 days of retention have passed",
+        ],
+        "thirty days after the later one"
+    );
+}
+
+#[test]
+fn leave_that_was_over_when_the_contract_started_is_not_what_let_them_in() {
+    let away = on_leave(contract("C17", "2026-04-01", ""), "2026-03-01", "2026-03-31");
+    assert_eq!(
+        life(&[away], "2026-04-05T00:00:00Z"),
+        ["2026-04-05T00:00:00Z active: contract C17 started 2026-04-01"]
+    );
+}
+
+#[test]
 fn who_has_no_contract_at_all_is_staged() {
     assert_eq!(
         life(&[], "2026-06-01T00:00:00Z"),
