@@ -7,6 +7,7 @@ mod error;
 mod idle;
 mod mysql;
 mod postgresql;
+mod rows;
 mod server;
 mod sqlite;
 mod statement;
@@ -54,14 +55,17 @@ pub(crate) enum SqlValue {
 }
 
 impl SqlValue {
+    /// What any value weighs: nothing in a column takes room as well, here and in the guest's memory.
+    const OWN_BYTES: usize = 8;
+
     /// What it weighs in a row set, in bytes.
     fn bytes(&self) -> usize {
-        match self {
-            Self::Null | Self::Boolean(_) => 1,
-            Self::Integer(_) | Self::Real(_) => 8,
+        let held = match self {
+            Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Real(_) => 0,
             Self::Text(value) => value.len(),
             Self::Blob(value) => value.len(),
-        }
+        };
+        held + Self::OWN_BYTES
     }
 }
 

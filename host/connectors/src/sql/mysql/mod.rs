@@ -14,13 +14,15 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use usher_lifecycle::targets::{SqlAddress, SqlTls};
 
+use super::rows::Rows;
 use super::server::{CUT_TIMEOUT, LOCK_TIMEOUT, Session};
 use super::statement::Use;
 use super::target_server::Server;
-use super::{ROW_SET_BYTES_MAX, ROWS_MAX, RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
+use super::{ROW_SET_BYTES_MAX, RowSet, STATEMENT_BYTES_MAX, SqlError, SqlErrorKind, SqlValue, Statement};
 
-/// Largest packet taken, in bytes: one row, which may be as large as all rows together, and what stands around its values.
-const PACKET_BYTES_MAX: usize = 2 * ROW_SET_BYTES_MAX;
+/// Largest packet taken or sent, in bytes: one row, which may be as large as all rows together, or the values of a statement; and what
+/// stands around each value.
+const PACKET_BYTES_MAX: usize = ROW_SET_BYTES_MAX + 2 * STATEMENT_BYTES_MAX;
 /// Finds out that the other end is gone, when nothing else does.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long the server keeps an unused connection; ours are closed much earlier. Said so that it need not be asked for.
@@ -91,25 +93,16 @@ impl Session for MysqlSession {
             .await
             .map_err(failed)?;
         let columns = found.columns_ref().to_vec();
-        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+        let names = columns.iter().map(|column| column.name_str().into_owned());
+        let mut rows = Rows::new(names.collect());
         while let Some(row) = found.next().await.map_err(failed)? {
-            let cells: Vec<SqlValue> = row
-                .unwrap()
-                .into_iter()
-                .zip(&columns)
-                .map(|(value, column)| values::cell(value, column))
-                .collect::<Result<_, _>>()?;
-            bytes = bytes.saturating_add(cells.iter().map(SqlValue::bytes).sum());
-            if rows.len() == ROWS_MAX || bytes > ROW_SET_BYTES_MAX {
-                return Err(SqlError::too_much());
+            rows.begin()?;
+            // Values are moved out of the row, so none is held twice.
+            for (value, column) in row.unwrap().into_iter().zip(&columns) {
+                rows.push(values::cell(value, column)?)?;
             }
-            rows.push(cells);
         }
-        let columns = columns
-            .iter()
-            .map(|column| column.name_str().into_owned())
-            .collect();
-        Ok(RowSet { columns, rows })
+        Ok(rows.done())
     }
 
     async fn write(&mut self, statement: &Statement) -> Result<u64, SqlError> {

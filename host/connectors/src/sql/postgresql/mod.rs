@@ -19,11 +19,12 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use usher_lifecycle::targets::SqlAddress;
 
+use super::rows::Rows;
 use super::server::{CUT_TIMEOUT, LOCK_TIMEOUT, Session};
 use super::statement::Use;
 use super::target_server::Server;
 use super::wire::{Meter, Metered, Peer};
-use super::{ROW_SET_BYTES_MAX, ROWS_MAX, RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
+use super::{ROW_SET_BYTES_MAX, RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
 
 /// Most bytes read for one step of a call: the rows of a query, what the protocol puts around each of their values, and messages.
 const READ_BYTES_MAX: usize = 4 * ROW_SET_BYTES_MAX;
@@ -121,21 +122,16 @@ impl Session for PostgresqlSession {
             .map_err(failed)?;
         let mut found = pin!(found);
         let columns = prepared.columns();
-        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+        let names = columns.iter().map(|column| column.name().to_owned());
+        let mut rows = Rows::new(names.collect());
         while let Some(row) = found.try_next().await.map_err(failed)? {
-            let cells: Vec<SqlValue> = columns
-                .iter()
-                .enumerate()
-                .map(|(index, column)| values::cell(&row, index, column))
-                .collect::<Result<_, _>>()?;
-            bytes = bytes.saturating_add(cells.iter().map(SqlValue::bytes).sum());
-            if rows.len() == ROWS_MAX || bytes > ROW_SET_BYTES_MAX {
-                return Err(SqlError::too_much());
+            rows.begin()?;
+            for (index, column) in columns.iter().enumerate() {
+                let value = values::cell(&row, index, column, &rows)?;
+                rows.push(value)?;
             }
-            rows.push(cells);
         }
-        let columns = columns.iter().map(|column| column.name().to_owned()).collect();
-        Ok(RowSet { columns, rows })
+        Ok(rows.done())
     }
 
     async fn write(&mut self, statement: &Statement) -> Result<u64, SqlError> {

@@ -217,6 +217,31 @@ async fn results_are_as_the_database_itself_writes_them() {
 }
 
 #[tokio::test]
+async fn all_dates_can_be_read() {
+    let Some(app) = app() else { return };
+    for (sql, expected) in [
+        ("date '5874897-12-31'", "+5874897-12-31"),
+        ("date '4714-11-24 BC'", "-004713-11-24"),
+        ("date '0001-12-31 BC'", "0000-12-31"),
+        ("date '-infinity'", "-infinity"),
+        (
+            "timestamp '294276-12-31 23:59:59.999999'",
+            "+294276-12-31T23:59:59.999999",
+        ),
+        (
+            "timestamptz '4714-11-24 00:00:00+00 BC'",
+            "-004713-11-24T00:00:00Z",
+        ),
+    ] {
+        assert_eq!(
+            app.fixture.value(&format!("SELECT {sql}")).await,
+            text(expected),
+            "{sql}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_told_without_the_value() {
     let Some(app) = app() else { return };
     let insert = "INSERT INTO users (login, note) SELECT $1, $2";
@@ -417,6 +442,13 @@ async fn rows_and_bytes_are_capped_while_they_come() {
         "SELECT repeat('x', 10000) FROM generate_series(1, 1000)",
         // One row that would not fit into the memory a target may use.
         "SELECT repeat('x', 500000000)",
+        // A few bytes on the wire, and 131,072 digits each.
+        &format!("SELECT {}", ["1e131071::numeric"; 40].join(", ")),
+        // Nothing at all, half a million times.
+        &format!(
+            "SELECT {} FROM generate_series(1, 500)",
+            ["NULL"; 1_200].join(", ")
+        ),
     ] {
         let error = app.fixture.query(too_much).await.unwrap_err();
         assert_eq!(error.kind, SqlErrorKind::LimitExceeded, "{too_much}: {error:?}");
