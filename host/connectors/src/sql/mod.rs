@@ -4,6 +4,7 @@
 
 mod confine;
 mod error;
+pub(crate) mod fuzzing;
 mod idle;
 mod mysql;
 mod postgresql;
