@@ -18,6 +18,7 @@ mod places;
 mod proxy;
 mod reflection;
 mod resolve;
+mod resolved;
 mod scanned;
 mod stream;
 #[cfg(test)]
@@ -48,6 +49,7 @@ use failure::Failure;
 pub(crate) use fetch::{FetchError, Fetcher};
 use guard::{Equipped, Guard};
 pub(crate) use reflection::SCANNED_BYTES_MIN;
+use reflection::Scanner;
 use scanned::{Found, ScannedBody};
 use transport::{Pool, RESPONSE_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX, Wire};
 
@@ -109,7 +111,8 @@ impl HttpEgress {
             .await
             .map_err(|_| Error::ConnectionWriteTimeout)??;
         let head_bytes = headers::request_head_bytes(&parts.uri, &parts.headers);
-        if !journal.take_requests(1) || !journal.take_transfer(head_bytes + body.len()) {
+        let bytes = head_bytes + body.len();
+        if !journal.take_requests(1) || !journal.take_transfer(bytes) {
             return Err(Error::ConnectionLimitReached);
         }
         let (endpoint, writes) = self.decide(&parts).map_err(|refusal| {
@@ -120,12 +123,39 @@ impl HttpEgress {
         let asked = Asked {
             parts,
             body,
+            bytes,
             endpoint,
             writes,
         };
         let (equipped, response) = self
             .exchange_authenticated(&asked, &placeholders, until, &journal)
             .await?;
+        let found = Found {
+            from: asked.endpoint.host,
+            writes,
+        };
+        let admitted = Self::admit(&response, equipped.scanner.as_deref(), &found, &journal);
+        if admitted.is_err() && writes {
+            journal.answer_withheld();
+        }
+        admitted?;
+        let silence = clamp(options.between_bytes_timeout, BETWEEN_BYTES_TIMEOUT);
+        Ok(response.map(|body| {
+            let body = CappedBody::new(body, self.response_kib, silence, Arc::clone(&journal), writes);
+            match equipped.scanner {
+                Some(scanner) => ScannedBody::new(body, scanner, journal, found).boxed_unsync(),
+                None => body.boxed_unsync(),
+            }
+        }))
+    }
+
+    /// Whether the head of an answer may reach the guest.
+    fn admit(
+        response: &Response<Incoming>,
+        scanner: Option<&Scanner>,
+        found: &Found,
+        journal: &Journal,
+    ) -> Result<(), Error> {
         let head_bytes = body::head_bytes(response.headers());
         if response.headers().len() > RESPONSE_HEADERS_MAX || head_bytes > RESPONSE_HEAD_BYTES_MAX {
             journal.trouble(format!(
@@ -138,21 +168,7 @@ impl HttpEgress {
         if !journal.take_transfer(head_bytes) {
             return Err(Error::HttpResponseBodySize(None));
         }
-        let found = Found {
-            from: asked.endpoint.host,
-            writes,
-        };
-        if let Some(scanner) = &equipped.scanner {
-            guard::admit(&response, scanner, &found, &journal)?;
-        }
-        let silence = clamp(options.between_bytes_timeout, BETWEEN_BYTES_TIMEOUT);
-        Ok(response.map(|body| {
-            let body = CappedBody::new(body, self.response_kib, silence, Arc::clone(&journal));
-            match equipped.scanner {
-                Some(scanner) => ScannedBody::new(body, scanner, journal, found).boxed_unsync(),
-                None => body.boxed_unsync(),
-            }
-        }))
+        scanner.map_or(Ok(()), |scanner| guard::admit(response, scanner, found, journal))
     }
 
     /// Sends a request with the target's secrets in it; once more with a new access token, where the server does not accept the old one.
@@ -175,7 +191,10 @@ impl HttpEgress {
             return Ok((equipped, response));
         }
         // "Has not been applied", says RFC 9110 of a request that gets 401: so it may be sent again, a write too.
-        if !self.guard.renew(token).await || !journal.take_requests(1) {
+        let again = self.guard.renew(token).await
+            && journal.take_requests(1)
+            && journal.take_transfer(body::head_bytes(response.headers()) + asked.bytes);
+        if !again {
             return Ok((equipped, response));
         }
         if asked.writes {
@@ -307,6 +326,8 @@ impl HttpEgress {
 struct Asked {
     parts: http::request::Parts,
     body: Bytes,
+    /// Size of all of it.
+    bytes: usize,
     endpoint: Endpoint,
     writes: bool,
 }

@@ -2,7 +2,7 @@
 
 mod exchange;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::{OAuth2, SecretReference};
 
 use super::Fetcher;
+use super::resolved::{Resolved, unavailable};
 use crate::journal::{HostFailure, lock};
 use crate::secrets::{Kept, SecretString, Secrets};
 use exchange::{Credentials, Grant, NoToken, exchange};
@@ -23,6 +24,15 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 const FAILURE_KEPT_MAX: Duration = Duration::from_secs(60);
 /// How long a token that was never accepted is used before another is fetched: another would be refused too, and servers count.
 const UNPROVEN_KEPT: Duration = Duration::from_secs(30);
+/// How often a token that was accepted before is given up because of a 401, within [`RENEWALS_PERIOD`]. What answers 401 is partly in the
+/// hands of the connector; the token endpoint must not be.
+const RENEWALS_MAX: usize = 2;
+/// The time in which [`RENEWALS_MAX`] counts.
+const RENEWALS_PERIOD: Duration = Duration::from_secs(60);
+/// First wait before a refresh token that could not be kept is kept again; it doubles.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
+/// Longest of these waits.
+const KEEP_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// From how many targets on, those whose token nobody can use any more are forgotten.
 const SLOTS_MANY: usize = 256;
 
@@ -46,13 +56,25 @@ struct State {
     failed: Option<(Instant, HostFailure)>,
     /// What the server gave in place of the configured refresh token.
     rotated: Option<Rotated>,
+    /// When tokens were given up because of a 401, the newest last.
+    given_up: VecDeque<Instant>,
 }
 
 /// A refresh token that took the place of the configured one.
 struct Rotated {
-    /// Of the configured token: when that changes, somebody has authorised anew and this is void.
+    /// Of the token that was configured then.
     instead_of: [u8; 32],
     token: SecretString,
+    /// What became of keeping it; nothing while that has not been possible.
+    kept: Option<Kept>,
+}
+
+impl Rotated {
+    /// Whether somebody has authorised anew, or another host renewed, so that what is configured now is newer than this.
+    fn is_outdated(&self, configured: &SecretString) -> bool {
+        let configured = fingerprint(Some(configured));
+        configured != self.instead_of && configured != fingerprint(Some(&self.token))
+    }
 }
 
 /// An access token and what is known of it.
@@ -108,7 +130,13 @@ impl TokenSource {
     }
 
     /// A token to use now.
-    pub(crate) async fn token(self: &Arc<Self>) -> Result<Arc<AccessToken>, HostFailure> {
+    pub(crate) async fn token(
+        self: &Arc<Self>,
+        resolved: &Resolved,
+    ) -> Result<Arc<AccessToken>, HostFailure> {
+        if let Some(token) = self.at_hand(resolved)? {
+            return Ok(token);
+        }
         let source = Arc::clone(self);
         // In a task of its own: a call that is cut off must not lose the refresh token an answer brings.
         let getting = tokio::spawn(async move { source.current_or_new().await });
@@ -120,58 +148,64 @@ impl TokenSource {
         })
     }
 
+    /// The token of the last request, if it is good for this one and nobody is fetching.
+    fn at_hand(&self, resolved: &Resolved) -> Result<Option<Arc<AccessToken>>, HostFailure> {
+        let client_secret = self.oauth2.client_secret.as_ref();
+        let client_secret = client_secret
+            .map(|reference| resolved.get(reference))
+            .transpose()?;
+        let Ok(state) = self.slot.state.try_lock() else {
+            return Ok(None);
+        };
+        let made_with = fingerprint(client_secret.as_ref());
+        Ok(state.good_token().filter(|_| state.made_with == made_with))
+    }
+
     /// The target refused a token: it is thrown away, if it is still the one in use. False when another one would be refused too.
     pub(crate) async fn throw_away(&self, refused: &Arc<AccessToken>) -> bool {
         if !refused.proven.load(Ordering::Relaxed) && refused.since.elapsed() < UNPROVEN_KEPT {
             return false;
         }
         let mut state = self.slot.state.lock().await;
-        if state
+        let in_use = state
             .token
             .as_ref()
-            .is_some_and(|token| Arc::ptr_eq(token, refused))
-        {
+            .is_some_and(|token| Arc::ptr_eq(token, refused));
+        if in_use {
+            state
+                .given_up
+                .retain(|given_up| given_up.elapsed() < RENEWALS_PERIOD);
+            if state.given_up.len() >= RENEWALS_MAX {
+                return false;
+            }
+            state.given_up.push_back(Instant::now());
             state.token = None;
         }
         true
     }
 
-    async fn current_or_new(&self) -> Result<Arc<AccessToken>, HostFailure> {
-        let (client_secret, configured) = (
-            self.resolved(self.oauth2.client_secret.as_ref()).await?,
-            self.resolved(self.oauth2.refresh_token.as_ref()).await?,
-        );
+    async fn current_or_new(self: &Arc<Self>) -> Result<Arc<AccessToken>, HostFailure> {
         let mut state = self.slot.state.lock().await;
+        // Looked up while nobody else fetches: what was configured before that may have been replaced meanwhile.
+        let client_secret = self.resolved(self.oauth2.client_secret.as_ref()).await?;
         // A changed refresh token does not end the access token: with several hosts it changes whenever another one renews its own.
         let made_with = fingerprint(client_secret.as_ref());
         if state.made_with != made_with {
             state.made_with = made_with;
             (state.token, state.failed) = (None, None);
         }
-        if let Some(token) = state
-            .token
-            .as_ref()
-            .filter(|token| Instant::now() < token.good_until)
-        {
-            return Ok(Arc::clone(token));
+        if let Some(token) = state.good_token() {
+            return Ok(token);
         }
-        let configured_print = fingerprint(configured.as_ref());
-        if state
-            .rotated
-            .as_ref()
-            .is_some_and(|rotated| rotated.instead_of != configured_print)
-        {
-            (state.rotated, state.failed) = (None, None);
-        }
+        let configured = self.configured(&mut state).await?;
         if let Some((_, failure)) = state.failed.as_ref().filter(|(until, _)| Instant::now() < *until) {
             return Err(failure.clone());
         }
-        let refresh = state
-            .rotated
-            .as_ref()
-            .map(|rotated| rotated.token.clone())
-            .or(configured);
-        match self.fetch(client_secret.as_ref(), refresh.as_ref()).await {
+        let rotated = state.rotated.as_ref().map(|rotated| rotated.token.clone());
+        let fetched = self
+            .fetch(client_secret.as_ref(), rotated.as_ref(), configured.as_ref())
+            .await;
+        match fetched {
             Ok((grant, used)) => Ok(self.took(&mut state, grant, client_secret, used).await),
             Err(refused) => {
                 let asked = refused.failure.retry_after_ms.map(Duration::from_millis);
@@ -182,25 +216,57 @@ impl TokenSource {
         }
     }
 
-    /// Fetches, and tells which refresh token was used.
+    /// The configured refresh token. When it is newer than what the server gave here, that is void; when it cannot be had, that goes on.
+    async fn configured(&self, state: &mut State) -> Result<Option<SecretString>, HostFailure> {
+        match self.resolved(self.oauth2.refresh_token.as_ref()).await {
+            Ok(configured) => {
+                let outdated = |rotated: &Rotated| {
+                    configured
+                        .as_ref()
+                        .is_some_and(|token| rotated.is_outdated(token))
+                };
+                if state.rotated.as_ref().is_some_and(outdated) {
+                    (state.rotated, state.failed) = (None, None);
+                }
+                Ok(configured)
+            }
+            Err(_)
+                if state
+                    .rotated
+                    .as_ref()
+                    .is_some_and(|rotated| rotated.kept.is_none()) =>
+            {
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Fetches, and tells which refresh token was used: what the server gave, before what is configured.
     async fn fetch(
         &self,
         client_secret: Option<&SecretString>,
-        refresh: Option<&SecretString>,
+        rotated: Option<&SecretString>,
+        configured: Option<&SecretString>,
     ) -> Result<(Grant, Option<SecretString>), NoToken> {
         let credentials = |refresh_token| Credentials {
             oauth2: &self.oauth2,
             client_secret,
             refresh_token,
         };
+        let refresh = rotated.or(configured);
         let refused = match exchange(&self.fetcher, &credentials(refresh)).await {
             Ok(grant) => return Ok((grant, refresh.cloned())),
             Err(refused) if refused.invalid_grant => refused,
             Err(refused) => return Err(refused),
         };
         // Another host may have used it meanwhile and kept the next one; or somebody has just authorised anew.
+        let known = |newer: &SecretString| {
+            let same = |known: &SecretString| known.expose() == newer.expose();
+            rotated.is_some_and(same) || configured.is_some_and(same)
+        };
         match self.resolved(self.oauth2.refresh_token.as_ref()).await {
-            Ok(Some(newer)) if refresh.is_some_and(|refresh| refresh.expose() != newer.expose()) => {
+            Ok(Some(newer)) if !known(&newer) => {
                 let grant = exchange(&self.fetcher, &credentials(Some(&newer))).await?;
                 Ok((grant, Some(newer)))
             }
@@ -209,7 +275,7 @@ impl TokenSource {
     }
 
     async fn took(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         grant: Grant,
         client_secret: Option<SecretString>,
@@ -218,7 +284,7 @@ impl TokenSource {
         if let (Some(reference), Some(given)) = (&self.oauth2.refresh_token, &grant.refresh_token)
             && used.as_ref().is_none_or(|used| used.expose() != given.expose())
         {
-            self.rotate(state, reference, given).await;
+            self.rotate(state, reference, given, used.as_ref()).await;
         }
         let token = Arc::new(AccessToken {
             token: grant.access_token,
@@ -236,27 +302,41 @@ impl TokenSource {
     }
 
     /// Keeps a new refresh token: in memory at once, and where the old one stood if that can be written.
-    async fn rotate(&self, state: &mut State, reference: &SecretReference, given: &SecretString) {
-        let target = self.target.as_str();
-        let instead_of = match self.secrets.keep(reference, given).await {
-            Ok(Kept::Durably) => fingerprint(Some(given)),
-            Ok(Kept::InMemory) => {
-                tracing::warn!(target, %reference, "the server gave a new refresh token, which is lost when this process ends; keep it with `usher secret set` and {{ store = … }} instead");
-                self.configured_print(reference).await
-            }
-            Err(why) => {
-                tracing::error!(target, %reference, why, "the server gave a new refresh token, which could not be kept; it is lost when this process ends");
-                self.configured_print(reference).await
-            }
-        };
-        state.rotated = Some(Rotated {
-            instead_of,
-            token: given.clone(),
+    async fn rotate(
+        self: &Arc<Self>,
+        state: &mut State,
+        reference: &SecretReference,
+        given: &SecretString,
+        used: Option<&SecretString>,
+    ) {
+        let before = state.rotated.take().filter(|before| {
+            before.kept != Some(Kept::Durably)
+                && used.is_some_and(|used| used.expose() == before.token.expose())
         });
+        state.rotated = Some(Rotated {
+            instead_of: before.map_or_else(|| fingerprint(used), |before| before.instead_of),
+            token: given.clone(),
+            kept: None,
+        });
+        if let Err(why) = self.keep(state, reference).await {
+            let target = self.target.as_str();
+            tracing::error!(target, %reference, why, "the server gave a new refresh token, which could not be kept yet; it is tried again, and is lost if this process ends before");
+            tokio::spawn(keep_again(Arc::clone(self), reference.clone(), given.clone()));
+        }
     }
 
-    async fn configured_print(&self, reference: &SecretReference) -> [u8; 32] {
-        fingerprint(self.secrets.resolve(reference).await.ok().as_ref())
+    /// Writes a refresh token of the server's where the configured one stands.
+    async fn keep(&self, state: &mut State, reference: &SecretReference) -> Result<(), String> {
+        let Some(rotated) = &mut state.rotated else {
+            return Ok(());
+        };
+        let kept = self.secrets.keep(reference, &rotated.token).await?;
+        rotated.kept = Some(kept);
+        if kept == Kept::InMemory {
+            let target = self.target.as_str();
+            tracing::warn!(target, %reference, "the server gave a new refresh token, which is lost when this process ends; keep it with `usher secret set` and {{ store = … }} instead");
+        }
+        Ok(())
     }
 
     async fn resolved(
@@ -265,9 +345,39 @@ impl TokenSource {
     ) -> Result<Option<SecretString>, HostFailure> {
         match reference {
             None => Ok(None),
-            Some(reference) => super::auth::resolve(self.secrets.as_ref(), reference)
-                .await
-                .map(Some),
+            Some(reference) => match self.secrets.resolve(reference).await {
+                Ok(secret) => Ok(Some(secret)),
+                Err(why) => Err(unavailable(&why)),
+            },
+        }
+    }
+}
+
+impl State {
+    fn good_token(&self) -> Option<Arc<AccessToken>> {
+        let token = self.token.as_ref()?;
+        (Instant::now() < token.good_until).then(|| Arc::clone(token))
+    }
+}
+
+/// Keeps a refresh token that could not be kept, unless another one has taken its place.
+async fn keep_again(source: Arc<TokenSource>, reference: SecretReference, given: SecretString) {
+    let mut wait = KEEP_AGAIN;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(KEEP_AGAIN_MAX);
+        let mut state = source.slot.state.lock().await;
+        // What is configured now is not written over before it is known to be the old one.
+        let Ok(Some(_)) = source.configured(&mut state).await else {
+            continue;
+        };
+        let waits = |rotated: &Rotated| rotated.kept.is_none() && rotated.token.expose() == given.expose();
+        if !state.rotated.as_ref().is_some_and(waits) {
+            return;
+        }
+        if source.keep(&mut state, &reference).await.is_ok() {
+            tracing::info!(target = source.target.as_str(), %reference, "the new refresh token is kept now");
+            return;
         }
     }
 }
