@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use usher_lifecycle::connector::ErrorKind;
-use usher_lifecycle::targets::{HttpAuth, SecretReference, Target};
+use usher_lifecycle::targets::{HttpAuth, SecretReference, Target, belongs_to_connection};
 use zeroize::Zeroizing;
 
 use super::Fetcher;
@@ -19,6 +19,13 @@ use super::resolved::Resolved;
 use super::transport::Wire;
 use crate::journal::HostFailure;
 use crate::secrets::{SecretString, Secrets};
+
+/// All but what RFC 3986 (2.3) calls unreserved, which stays as it is: some servers do not take `%5F` for `_`.
+pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// How the requests of one generation are authenticated.
 pub(crate) struct Authenticator {
@@ -96,11 +103,11 @@ impl Authenticator {
             }
             Kind::Basic { username, password } => {
                 let password = resolved.get(password)?;
-                let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
-                let pair = SecretString::new(STANDARD.encode(pair.as_bytes()));
-                let value = Zeroizing::new(format!("Basic {}", pair.expose()));
+                let value = basic(username, password.expose());
                 let mut added = set(parts, AUTHORIZATION, &value, password)?;
-                added.secrets.push(pair);
+                added
+                    .secrets
+                    .push(SecretString::new(value.trim_start_matches("Basic ")));
                 Ok(added)
             }
             Kind::Header { name, prefix, value } => {
@@ -148,9 +155,7 @@ fn set(parts: &mut Parts, name: HeaderName, value: &str, secret: SecretString) -
 fn header_name(name: &str) -> Result<HeaderName, String> {
     let header = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| format!("http-auth.header: `{}` is not a header name", name.escape_debug()))?;
-    let framing = wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(&header)
-        || header == http::header::CONTENT_LENGTH;
-    if framing {
+    if belongs_to_connection(header.as_str()) {
         Err(format!("http-auth.header: `{header}` belongs to the host"))
     } else {
         Ok(header)
@@ -169,14 +174,20 @@ fn with_parameter(parts: &mut Parts, name: &str, secret: &SecretString) -> Resul
         text.push_str(pair);
         text.push('&');
     }
-    let value = Zeroizing::new(utf8_percent_encode(secret.expose(), NON_ALPHANUMERIC).to_string());
-    text.push_str(&format!("{}=", utf8_percent_encode(name, NON_ALPHANUMERIC)));
+    let value = Zeroizing::new(utf8_percent_encode(secret.expose(), RESERVED).to_string());
+    text.push_str(&format!("{}=", utf8_percent_encode(name, RESERVED)));
     text.push_str(&value);
     let wrong = |_| "the address with the target's secret in it is too long".to_owned();
     let mut uri = parts.uri.clone().into_parts();
     uri.path_and_query = Some(text.parse::<PathAndQuery>().map_err(wrong)?);
     parts.uri = http::Uri::from_parts(uri).map_err(|_| "the address cannot be made".to_owned())?;
     Ok(())
+}
+
+/// `Basic …` (RFC 7617).
+pub(super) fn basic(username: &str, password: &str) -> Zeroizing<String> {
+    let pair = Zeroizing::new(format!("{username}:{password}"));
+    Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
 }
 
 fn unusable(what: String) -> HostFailure {
@@ -247,14 +258,14 @@ mod tests {
     #[tokio::test]
     async fn a_parameter_replaces_the_guest_s_however_it_is_written() {
         for (before, after) in [
-            ("https://a.example/x", "/x?api%5Fkey=pa%3Ass"),
+            ("https://a.example/x", "/x?api_key=pa%3Ass"),
             (
                 "https://a.example/x?a=1&api_key=mine&b",
-                "/x?a=1&b&api%5Fkey=pa%3Ass",
+                "/x?a=1&b&api_key=pa%3Ass",
             ),
             (
                 "https://a.example/?api%5fkey=mine&%61pi_key=mine",
-                "/?api%5Fkey=pa%3Ass",
+                "/?api_key=pa%3Ass",
             ),
         ] {
             let query = Kind::Query {

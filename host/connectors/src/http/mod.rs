@@ -7,14 +7,17 @@ pub(crate) mod address;
 pub(crate) mod allow;
 mod auth;
 mod body;
+mod body_kind;
 mod connect;
 mod failure;
 mod fetch;
 mod guard;
 mod headers;
+mod hooks;
 mod missing;
 mod oauth2;
 mod places;
+mod pointers;
 mod proxy;
 mod reflection;
 mod resolve;
@@ -38,7 +41,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use usher_lifecycle::connector::ErrorKind;
 use usher_lifecycle::targets::{HttpScheme, Target};
-use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use crate::journal::{HostFailure, Journal, Refusal};
 use crate::placeholders::Placeholders;
@@ -48,6 +51,7 @@ use body::CappedBody;
 use failure::Failure;
 pub(crate) use fetch::{FetchError, Fetcher};
 use guard::{Equipped, Guard};
+pub(crate) use hooks::HttpHooks;
 pub(crate) use reflection::SCANNED_BYTES_MIN;
 use reflection::Scanner;
 use scanned::{Found, ScannedBody};
@@ -55,8 +59,6 @@ use transport::{Pool, RESPONSE_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX, Wire};
 
 /// Largest request body, in bytes: far over any account; the body is held in memory while the decision is made.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-/// Most bytes a guest hands over in one write.
-const REQUEST_CHUNK_BYTES: usize = 64 * 1024;
 /// Longest wait for the head of an answer, whatever the guest asks for.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest silence within an answer, whatever the guest asks for.
@@ -360,46 +362,3 @@ async fn read(body: WasiBody) -> Result<Bytes, Error> {
             .map_or(Error::HttpProtocolError, |error| *error)),
     }
 }
-
-/// The egress as one call sees it.
-pub(crate) struct HttpHooks {
-    pub(crate) egress: Arc<HttpEgress>,
-    pub(crate) journal: Arc<Journal>,
-    /// What stands for the target's secrets in this call.
-    pub(crate) placeholders: Placeholders,
-}
-
-impl WasiHttpHooks for HttpHooks {
-    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(|name| wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name))
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        REQUEST_CHUNK_BYTES
-    }
-
-    fn set_host_header(&mut self) -> bool {
-        false
-    }
-
-    fn send_request(
-        &mut self,
-        request: Request<WasiBody>,
-        options: Option<RequestOptions>,
-        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), Error>> + Send> {
-        let sending = Arc::clone(&self.egress).send(
-            request,
-            options.unwrap_or_default(),
-            Arc::clone(&self.journal),
-            self.placeholders.clone(),
-        );
-        Box::new(async move {
-            let response = sending.await?;
-            // The pool drives the connection; there is nothing left to do here.
-            Ok((response, Box::new(std::future::ready(Ok(()))) as Transmission))
-        })
-    }
-}
-
-type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;

@@ -1,6 +1,7 @@
 //! Access tokens: fetched by the host, kept until shortly before their end, shared by everything that works for the target.
 
 mod exchange;
+mod refresh;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +16,9 @@ use usher_lifecycle::targets::{OAuth2, SecretReference};
 use super::Fetcher;
 use super::resolved::{Resolved, unavailable};
 use crate::journal::{HostFailure, lock};
-use crate::secrets::{Kept, SecretString, Secrets};
+use crate::secrets::{SecretString, Secrets};
 use exchange::{Credentials, Grant, NoToken, exchange};
+use refresh::Rotated;
 
 /// How long a failure stands for all who ask: one request tells a whole queue that the server is down.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -29,10 +31,6 @@ const UNPROVEN_KEPT: Duration = Duration::from_secs(30);
 const RENEWALS_MAX: usize = 2;
 /// The time in which [`RENEWALS_MAX`] counts.
 const RENEWALS_PERIOD: Duration = Duration::from_secs(60);
-/// First wait before a refresh token that could not be kept is kept again; it doubles.
-const KEEP_AGAIN: Duration = Duration::from_secs(1);
-/// Longest of these waits.
-const KEEP_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// From how many targets on, those whose token nobody can use any more are forgotten.
 const SLOTS_MANY: usize = 256;
 
@@ -58,23 +56,6 @@ struct State {
     rotated: Option<Rotated>,
     /// When tokens were given up because of a 401, the newest last.
     given_up: VecDeque<Instant>,
-}
-
-/// A refresh token that took the place of the configured one.
-struct Rotated {
-    /// Of the token that was configured then.
-    instead_of: [u8; 32],
-    token: SecretString,
-    /// What became of keeping it; nothing while that has not been possible.
-    kept: Option<Kept>,
-}
-
-impl Rotated {
-    /// Whether somebody has authorised anew, or another host renewed, so that what is configured now is newer than this.
-    fn is_outdated(&self, configured: &SecretString) -> bool {
-        let configured = fingerprint(Some(configured));
-        configured != self.instead_of && configured != fingerprint(Some(&self.token))
-    }
 }
 
 /// An access token and what is known of it.
@@ -216,32 +197,6 @@ impl TokenSource {
         }
     }
 
-    /// The configured refresh token. When it is newer than what the server gave here, that is void; when it cannot be had, that goes on.
-    async fn configured(&self, state: &mut State) -> Result<Option<SecretString>, HostFailure> {
-        match self.resolved(self.oauth2.refresh_token.as_ref()).await {
-            Ok(configured) => {
-                let outdated = |rotated: &Rotated| {
-                    configured
-                        .as_ref()
-                        .is_some_and(|token| rotated.is_outdated(token))
-                };
-                if state.rotated.as_ref().is_some_and(outdated) {
-                    (state.rotated, state.failed) = (None, None);
-                }
-                Ok(configured)
-            }
-            Err(_)
-                if state
-                    .rotated
-                    .as_ref()
-                    .is_some_and(|rotated| rotated.kept.is_none()) =>
-            {
-                Ok(None)
-            }
-            Err(failure) => Err(failure),
-        }
-    }
-
     /// Fetches, and tells which refresh token was used: what the server gave, before what is configured.
     async fn fetch(
         &self,
@@ -301,44 +256,6 @@ impl TokenSource {
         token
     }
 
-    /// Keeps a new refresh token: in memory at once, and where the old one stood if that can be written.
-    async fn rotate(
-        self: &Arc<Self>,
-        state: &mut State,
-        reference: &SecretReference,
-        given: &SecretString,
-        used: Option<&SecretString>,
-    ) {
-        let before = state.rotated.take().filter(|before| {
-            before.kept != Some(Kept::Durably)
-                && used.is_some_and(|used| used.expose() == before.token.expose())
-        });
-        state.rotated = Some(Rotated {
-            instead_of: before.map_or_else(|| fingerprint(used), |before| before.instead_of),
-            token: given.clone(),
-            kept: None,
-        });
-        if let Err(why) = self.keep(state, reference).await {
-            let target = self.target.as_str();
-            tracing::error!(target, %reference, why, "the server gave a new refresh token, which could not be kept yet; it is tried again, and is lost if this process ends before");
-            tokio::spawn(keep_again(Arc::clone(self), reference.clone(), given.clone()));
-        }
-    }
-
-    /// Writes a refresh token of the server's where the configured one stands.
-    async fn keep(&self, state: &mut State, reference: &SecretReference) -> Result<(), String> {
-        let Some(rotated) = &mut state.rotated else {
-            return Ok(());
-        };
-        let kept = self.secrets.keep(reference, &rotated.token).await?;
-        rotated.kept = Some(kept);
-        if kept == Kept::InMemory {
-            let target = self.target.as_str();
-            tracing::warn!(target, %reference, "the server gave a new refresh token, which is lost when this process ends; keep it with `usher secret set` and {{ store = … }} instead");
-        }
-        Ok(())
-    }
-
     async fn resolved(
         &self,
         reference: Option<&SecretReference>,
@@ -357,28 +274,6 @@ impl State {
     fn good_token(&self) -> Option<Arc<AccessToken>> {
         let token = self.token.as_ref()?;
         (Instant::now() < token.good_until).then(|| Arc::clone(token))
-    }
-}
-
-/// Keeps a refresh token that could not be kept, unless another one has taken its place.
-async fn keep_again(source: Arc<TokenSource>, reference: SecretReference, given: SecretString) {
-    let mut wait = KEEP_AGAIN;
-    loop {
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(KEEP_AGAIN_MAX);
-        let mut state = source.slot.state.lock().await;
-        // What is configured now is not written over before it is known to be the old one.
-        let Ok(Some(_)) = source.configured(&mut state).await else {
-            continue;
-        };
-        let waits = |rotated: &Rotated| rotated.kept.is_none() && rotated.token.expose() == given.expose();
-        if !state.rotated.as_ref().is_some_and(waits) {
-            return;
-        }
-        if source.keep(&mut state, &reference).await.is_ok() {
-            tracing::info!(target = source.target.as_str(), %reference, "the new refresh token is kept now");
-            return;
-        }
     }
 }
 
