@@ -20,7 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use usher_lifecycle::targets::SqlAddress;
 
 use super::rows::Rows;
-use super::server::{CUT_TIMEOUT, LOCK_TIMEOUT, Session};
+use super::server::{CUT_TIMEOUT, Ended, LOCK_TIMEOUT, Session};
 use super::statement::Use;
 use super::target_server::Server;
 use super::wire::{Meter, Metered, Peer};
@@ -30,8 +30,7 @@ use super::{ROW_SET_BYTES_MAX, RowSet, SqlError, SqlErrorKind, SqlValue, Stateme
 const READ_BYTES_MAX: usize = 4 * ROW_SET_BYTES_MAX;
 /// Takes back all that a guest's statement can have left in a session: cursors, settings, a role, LISTEN, advisory locks, temporary
 /// tables, and what sequences said last. `DISCARD ALL` would also forget the statements with which the client library looks up
-/// types, which it keeps using; guests' own statements are closed one by one. It travels with the end of the transaction, so it
-/// costs no round trip.
+/// types, which it keeps using; guests' own statements are closed one by one. It is one message with the rollback.
 const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
      SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
@@ -46,6 +45,8 @@ pub(super) struct PostgresqlSession {
 }
 
 impl Session for PostgresqlSession {
+    const ROLLS_BACK_WHEN_CUT: bool = true;
+
     async fn connect(server: &Server) -> Result<Self, SqlError> {
         let mut config = Config::new();
         config
@@ -161,9 +162,9 @@ impl Session for PostgresqlSession {
         })
     }
 
-    async fn clean(&mut self) -> Result<bool, SqlError> {
+    async fn clean(&mut self, _: Ended) -> Result<bool, SqlError> {
         self.meter.refill(READ_BYTES_MAX);
-        // Outside a transaction ROLLBACK only warns.
+        // Outside a transaction ROLLBACK only warns. All tables have transactions.
         let reset = self.client.batch_execute(&format!("ROLLBACK; {RESET}")).await;
         reset.map(|()| true).map_err(|error| error::running(&error, &[]))
     }

@@ -9,8 +9,8 @@ use usher_test_postgres::Server as Postgres;
 use super::*;
 use crate::certificates::Authority;
 use crate::sql::testing::{
-    Fixture, PASSWORD, eventually, losing_the_answer_to_commit, named, on_loopback, private, statement, text,
-    tls_of,
+    Fixture, PASSWORD, Way, eventually, losing_the_answer_to_commit, named, on_loopback, private, statement,
+    text, tls_of,
 };
 
 /// A database with two users, and a role that may change them.
@@ -527,6 +527,46 @@ async fn an_answer_to_commit_that_is_lost_is_an_unknown_effect() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_hangs_is_not_waited_for_long() {
+    let Some(app) = app() else { return };
+    let way = Way::to(app.server.port()).await;
+    let fixture = Fixture::new(SqlDatabase::Postgresql(on_loopback(
+        way.port,
+        &app.database,
+        &app.role,
+    )));
+    fixture.query("SELECT 1").await.unwrap();
+    way.silence();
+    let started = std::time::Instant::now();
+    assert_eq!(fixture.execute(&["DELETE FROM members"]).await.unwrap(), [0]);
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+/// What a connector waits for on a distant server. Each is needed: see `clean` and `begin`.
+#[tokio::test]
+async fn a_call_takes_few_round_trips() {
+    let Some(app) = app() else { return };
+    let way = Way::to(app.server.port()).await;
+    let fixture = Fixture::new(SqlDatabase::Postgresql(on_loopback(
+        way.port,
+        &app.database,
+        &app.role,
+    )));
+    fixture.query("SELECT 1").await.unwrap();
+    let before = way.round_trips();
+    fixture.query("SELECT 1").await.unwrap();
+    let read = way.round_trips() - before;
+    fixture.execute(&["DELETE FROM members"]).await.unwrap();
+    let written = way.round_trips() - before - read;
+    // Begin, prepare, run, clean; and commit.
+    assert!(read <= 4 && written <= 5, "{read} {written}");
+}
+
+#[tokio::test]
 async fn a_broken_connection_is_thrown_away() {
     let Some(app) = app() else { return };
     app.fixture.query("SELECT 1").await.unwrap();
@@ -578,13 +618,71 @@ async fn a_role_that_may_do_too_much_is_refused() {
             "{attributes}: {told}"
         );
     }
+    // Given and taken back, one after the other.
+    let (role, database) = (&app.role, &app.database);
     app.sql(&format!(
-        "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {}",
-        app.role
+        "CREATE ROLE owners_{role}; CREATE TABLE owned (a int); CREATE SCHEMA owned"
     ));
-    let (error, told) = refused(app.role.clone()).await;
-    assert_eq!(error.kind, SqlErrorKind::Forbidden);
-    assert!(told.contains("EXECUTE on function pg_read_file(text)"), "{told}");
+    app.sql("CREATE FUNCTION owned() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    for (given, back, named) in [
+        (
+            format!("GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {role}"),
+            format!("REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM {role}"),
+            "EXECUTE on function pg_read_file(text)".to_owned(),
+        ),
+        (
+            format!("ALTER TABLE owned OWNER TO {role}"),
+            "ALTER TABLE owned OWNER TO postgres".to_owned(),
+            "owner of table owned".to_owned(),
+        ),
+        (
+            format!("ALTER TABLE owned OWNER TO owners_{role}; GRANT owners_{role} TO {role}"),
+            format!("ALTER TABLE owned OWNER TO postgres; REVOKE owners_{role} FROM {role}"),
+            "owner of table owned".to_owned(),
+        ),
+        (
+            format!("ALTER SCHEMA owned OWNER TO {role}"),
+            "ALTER SCHEMA owned OWNER TO postgres".to_owned(),
+            "owner of schema owned".to_owned(),
+        ),
+        (
+            format!("ALTER FUNCTION owned() OWNER TO {role}"),
+            "ALTER FUNCTION owned() OWNER TO postgres".to_owned(),
+            "owner of function owned()".to_owned(),
+        ),
+        (
+            format!("ALTER DATABASE {database} OWNER TO {role}"),
+            format!("ALTER DATABASE {database} OWNER TO postgres"),
+            format!("owner of database {database}"),
+        ),
+        (
+            format!("GRANT SELECT ON secrets TO {role} WITH GRANT OPTION"),
+            format!("REVOKE SELECT ON secrets FROM {role}"),
+            "GRANT OPTION for SELECT on table secrets".to_owned(),
+        ),
+        (
+            format!("GRANT SELECT (s) ON secrets TO {role} WITH GRANT OPTION"),
+            format!("REVOKE SELECT (s) ON secrets FROM {role}"),
+            "GRANT OPTION for SELECT on column s of table secrets".to_owned(),
+        ),
+        (
+            format!("GRANT USAGE ON SCHEMA owned TO {role} WITH GRANT OPTION"),
+            format!("REVOKE USAGE ON SCHEMA owned FROM {role}"),
+            "GRANT OPTION for USAGE on schema owned".to_owned(),
+        ),
+        (
+            format!("GRANT owners_{role} TO {role} WITH ADMIN OPTION"),
+            format!("REVOKE owners_{role} FROM {role}"),
+            format!("ADMIN OPTION for role `owners_{role}`"),
+        ),
+    ] {
+        app.sql(&given);
+        let (error, told) = refused(role.clone()).await;
+        assert_eq!(error.kind, SqlErrorKind::Forbidden, "{given}");
+        assert!(told.contains(&named), "{given}: {told}");
+        app.sql(&back);
+    }
+    assert!(app.fixture.query("SELECT 1").await.is_ok());
 }
 
 #[tokio::test]
