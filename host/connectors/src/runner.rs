@@ -93,12 +93,12 @@ impl Runner {
         self.run_telling(operation, call).await.map(|(answer, _)| answer)
     }
 
-    /// The same; with an answer comes what was refused meanwhile, which the guest does not know well enough to tell.
+    /// The same; with an answer comes what the host met meanwhile, which the guest does not know well enough to tell.
     pub(crate) async fn run_telling<'r, T, F, Fut>(
         &'r self,
         operation: &'static str,
         call: F,
-    ) -> Result<(T, Option<Refusal>), CallError>
+    ) -> Result<(T, Arc<Journal>), CallError>
     where
         F: FnOnce(Guest<'r>) -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
@@ -117,7 +117,7 @@ impl Runner {
             call(guest).await
         });
         match tokio::time::timeout_at(deadline.into(), calling).await {
-            Ok(Ok(answer)) => Ok((answer, journal.refusal())),
+            Ok(Ok(answer)) => Ok((answer, journal)),
             Ok(Err(failure)) => Err(self.failed(operation, failure, &journal)),
             Err(_) => {
                 let message = format!("the call took longer than wall-ms = {}", self.limits.wall_ms);

@@ -326,6 +326,50 @@ async fn answers_without_a_secret_come_whole() {
 }
 
 #[tokio::test]
+async fn a_check_tells_what_the_host_met_behind_a_vague_error() {
+    let refusing = Peer::start(|_| answer(400, r#"{"error":"invalid_client"}"#)).await;
+    let proxy = Peer::start(|_| answer(407, "who are you?")).await;
+    let oauth2 = format!(
+        "[targets.app.http-auth.oauth2]\ntoken-url = \"http://127.0.0.1:{}/t\"\nprivate-addresses = true\nclient-id = \"u\"\nclient-secret = {{ env = \"TOKEN\" }}",
+        refusing.port
+    );
+    let proxied = format!(
+        "[targets.app.proxy]\nurl = \"http://127.0.0.1:{}\"\nprivate-addresses = true\nusername = \"u\"\npassword = {{ env = \"TOKEN\" }}",
+        proxy.port
+    );
+    let cases = [
+        (json!([{ "path": "/" }]), oauth2, "invalid_client".to_owned()),
+        (
+            json!([{ "path": "/" }]),
+            proxied,
+            format!("the proxy 127.0.0.1:{} ", proxy.port),
+        ),
+        (
+            json!([{ "path": "/", "authority": "b.example" }]),
+            String::new(),
+            "\nhost = \"b.example\"\n".to_owned(),
+        ),
+        (
+            json!([{ "path": "/" }, { "path": "/" }]),
+            "[targets.app.limits]\nrequests = 1".to_owned(),
+            "requests = 1".to_owned(),
+        ),
+    ];
+    for (requests, lines, says) in cases {
+        let peer = Peer::start(|_| answer(200, "fine")).await;
+        let settings = json!({ "requests": requests, "swallow": true });
+        let generation = load(&target(&peer, &settings, &lines), &secrets()).await;
+        let report = generation.check().await.unwrap();
+        let told = report
+            .steps
+            .iter()
+            .any(|step| !step.ok && step.detail.contains(&says));
+        assert!(told, "{says}: {report:?}");
+        assert!(!format!("{report:?}").contains(SECRET), "{report:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_check_names_what_is_missing_and_asks_nobody() {
     let peer = Peer::start(|_| answer(200, "fine")).await;
     let target = target(&peer, &sending(&json!([{ "path": "/" }])), BEARER);
