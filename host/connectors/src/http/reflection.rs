@@ -1,9 +1,10 @@
 //! Finds secrets in answers, so that none can be read back from a server that repeats what it was sent.
 //!
-//! Found, whatever the letters' case: the secret as it is, percent-encoded and JSON-escaped in any mixture, with `+` for spaces, HTML-escaped, in
-//! Base64 (both alphabets, wherever in the encoded text it begins), in hexadecimal, and in UTF-16. Not found: what a server does to it on
-//! purpose (compression, encryption, another order, pieces in several headers or answers, Base64 broken into lines, two encodings on top
-//! of each other). A server that plays together with a connector has the secret anyway: it was sent there.
+//! Found, whatever the letters' case: the secret as it is; with any of its characters percent-encoded (`+` for spaces); with any of them escaped as
+//! in JSON; with the five characters of `escaped_for_html` escaped that way; in Base64 (both alphabets, wherever in the encoded text it
+//! begins); in hexadecimal and in UTF-16, if it is not long. Not found: two encodings on top of each other or mixed, other ways to write a
+//! character in HTML, Base64 broken into lines, and what a server does to it on purpose (compression, encryption, another order, pieces in
+//! several headers or answers). A server that plays together with a connector has the secret anyway: it was sent there.
 
 use std::sync::{Arc, Mutex};
 
