@@ -67,7 +67,7 @@ impl Runner {
             exports,
             settings: Settings::new(target, Arc::clone(&secrets)),
             limits: target.limits,
-            sql: Arc::new(SqlEndpoints::new(target, &secrets)),
+            sql: Arc::new(SqlEndpoints::load(target, &secrets).map_err(LoadError::Configuration)?),
             http: Arc::new(
                 HttpEgress::new(target, secrets)
                     .await

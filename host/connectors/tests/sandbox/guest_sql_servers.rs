@@ -522,6 +522,31 @@ async fn uuids_enums_and_schemas_of_postgresql_are_served() {
 }
 
 #[tokio::test]
+async fn a_check_names_a_sequence_that_may_not_be_used() {
+    let tables = "ALTER TABLE users ALTER id DROP IDENTITY; CREATE SEQUENCE \"Numbers\";
+        ALTER TABLE users ALTER id SET DEFAULT nextval('\"Numbers\"')";
+    let Some(application) = postgresql(tables) else {
+        return;
+    };
+    let app = connector(application.database.clone(), settings()).await;
+    let report = app.check().await.unwrap();
+    let failed: Vec<_> = report.steps.iter().filter(|step| !step.ok).collect();
+    assert_eq!(failed.len(), 1, "{report:?}");
+    assert_eq!(failed[0].name, "insert users");
+    assert!(
+        failed[0].detail.contains("`id`") && failed[0].detail.contains("GRANT USAGE ON SEQUENCE \"Numbers\""),
+        "{:?}",
+        failed[0]
+    );
+    let SqlDatabase::Postgresql(server) = &application.database else {
+        unreachable!()
+    };
+    (application.sql)(&format!("GRANT USAGE ON SEQUENCE \"Numbers\" TO {}", server.user));
+    let report = app.check().await.unwrap();
+    assert!(report.steps.iter().all(|step| step.ok), "{report:?}");
+}
+
+#[tokio::test]
 async fn texts_that_only_count_as_equal_are_not_the_same_account_in_mariadb() {
     let tables =
         "CREATE TABLE people (login VARCHAR(50) PRIMARY KEY, active BOOLEAN NOT NULL) CHARACTER SET utf8mb4;
@@ -655,6 +680,36 @@ async fn texts_that_only_count_as_equal_are_not_the_same_membership_in_mariadb()
     let held = app.entitlements(None, 100).await.unwrap();
     let held: Vec<_> = held.items.iter().map(|item| item.id.as_str()).collect();
     assert_eq!(held, ["DEV", "dev", "dev "]);
+}
+
+#[tokio::test]
+async fn an_authority_that_cannot_be_read_is_told_when_the_target_is_loaded() {
+    let mut server = on_loopback(1, "app", "usher");
+    if let SqlAddress::Tcp { tls, .. } = &mut server.address {
+        *tls = SqlTls::Ca("/nonexistent/ca.pem".to_owned());
+    }
+    let target = Target {
+        grants: Grants {
+            sql: vec![SqlGrant {
+                endpoint: "app".to_owned(),
+                database: SqlDatabase::Postgresql(server),
+            }],
+            ..Grants::default()
+        },
+        ..target(settings())
+    };
+    let bytes = usher_tests::component("usher-connector-sql");
+    let loading = sandbox()
+        .load(bytes, &target, Arc::new(FixedSecrets::none()))
+        .await;
+    let Err(error) = loading else {
+        panic!("it was loaded")
+    };
+    let told = error.to_string();
+    assert!(
+        told.contains("SQL endpoint `app`: `ca`") && told.contains("/nonexistent/ca.pem"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -781,7 +781,10 @@ async fn tls_is_done_with_the_authority_and_the_name_that_were_named() {
     assert_eq!(error.unwrap_err().kind, SqlErrorKind::LimitExceeded);
     eventually("nothing runs", || !app.active()).await;
     // Another name, and an authority that nobody named.
-    for (host, tls) in [("127.0.0.1", trusted), ("localhost", SqlTls::Public)] {
+    for (host, tls, hint) in [
+        ("127.0.0.1", trusted, "`host` must be a name"),
+        ("localhost", SqlTls::Public, "as `ca` beside `host`"),
+    ] {
         let fixture = with(host, tls);
         assert!(fixture.query("SELECT 1").await.is_err());
         assert!(
@@ -789,6 +792,7 @@ async fn tls_is_done_with_the_authority_and_the_name_that_were_named() {
             "{}",
             fixture.told()
         );
+        assert!(fixture.told().contains(hint), "{}", fixture.told());
     }
 }
 
