@@ -582,7 +582,7 @@ mod tests {
             ),
             (
                 Request::post("https://a.example/users/7/login?%5Fmethod=PUT"),
-                json.clone(),
+                json,
             ),
             (login(), format!("_method=PUT&{form}")),
             (login(), format!("{{\"_method\":\"PUT\",\"second\":\"{TEXT}\"}}")),
