@@ -24,6 +24,7 @@ use crate::placeholders::{Placeholders, Settings};
 use crate::secrets::Secrets;
 use crate::sql::SqlEndpoints;
 use crate::state::{RANDOM_BYTES_MAX, RESOURCES_MAX, State};
+use crate::turns::{Turn, Turns};
 
 /// Longest wait for a free slot. A call that waits longer is better given back to its queue.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ pub(crate) struct Runner {
     http: Arc<HttpEgress>,
     sql: Arc<SqlEndpoints>,
     slots: Arc<Semaphore>,
+    turns: Turns,
     /// Keeps the code where other targets find it.
     _loaded: Arc<Loaded>,
 }
@@ -74,6 +76,7 @@ impl Runner {
                     .map_err(LoadError::Configuration)?,
             ),
             slots: Arc::new(Semaphore::new(target.limits.concurrency.max(1) as usize)),
+            turns: Turns::of_this_runtime(),
             target: target_name,
             _loaded: Arc::clone(loaded),
         })
@@ -111,11 +114,11 @@ impl Runner {
             self.limits.requests,
             self.limits.transfer_kib,
         ));
-        let cpu = CpuClock::new();
-        let calling = cpu.measure(async {
-            let guest = self.guest(operation, &journal, &cpu).await?;
+        let (cpu, turn) = (CpuClock::new(), self.turns.turn());
+        let calling = cpu.measure(turn.within(async {
+            let guest = self.guest(operation, &journal, &cpu, &turn).await?;
             call(guest).await
-        });
+        }));
         match tokio::time::timeout_at(deadline.into(), calling).await {
             Ok(Ok(answer)) => Ok((answer, journal)),
             Ok(Err(failure)) => Err(self.failed(operation, failure, &journal)),
@@ -145,20 +148,21 @@ impl Runner {
         operation: &'static str,
         journal: &Arc<Journal>,
         cpu: &CpuClock,
+        turn: &Turn,
     ) -> Result<Guest<'_>, Error> {
         let (settings, placeholders) = self.settings.for_call();
         let mut store = Store::new(&self.runtime.engine, self.state(operation, journal, placeholders));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HANDOVER_BYTES_MAX);
         store.set_max_component_handles(RESOURCES_MAX);
-        let (cpu, cpu_ms) = (cpu.clone(), self.limits.cpu_ms);
+        let (cpu, cpu_ms, turn) = (cpu.clone(), self.limits.cpu_ms, turn.clone());
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
             if cpu.spent() > Duration::from_millis(u64::from(cpu_ms)) {
                 return Err(Error::new(LimitReached(format!("cpu-ms = {cpu_ms}"))));
             }
             // Others run meanwhile; without this a computing guest would hold its thread for all of its time.
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turn.clone().next())))
         });
         let instance = self.pre.instantiate_async(&mut store).await?;
         Ok(Guest::new(
