@@ -29,11 +29,24 @@ pub fn component(package: &str) -> Vec<u8> {
     bytes
 }
 
-/// The bytes of the connector in `tests/guests/javascript` or `tests/guests/python`; nothing where `cargo xtask languages` has not been run: it takes minutes,
-/// node and Python.
+/// The bytes of the connector in `tests/guests/javascript` or `tests/guests/python`. Nothing, and a line that says so, where `cargo xtask languages` has not been
+/// run: it takes a minute, node and Python. `cargo xtask test` runs it, and then demands them by `USHER_LANGUAGES=required`.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
 pub fn language_component(language: &str) -> Option<Vec<u8>> {
     let folder = std::env::var_os("USHER_COMPONENTS_DIR").map_or_else(built_folder, PathBuf::from);
-    std::fs::read(folder.join(format!("usher_guest_{language}.wasm"))).ok()
+    let path = folder.join(format!("usher_guest_{language}.wasm"));
+    match std::fs::read(&path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            let required = std::env::var_os("USHER_LANGUAGES").is_some_and(|value| value == "required");
+            assert!(!required, "{}: {error}", path.display());
+            eprintln!(
+                "SKIPPED: the connector in {language}: {} is not there; `cargo xtask languages` makes it",
+                path.display()
+            );
+            None
+        }
+    }
 }
 
 fn built_folder() -> PathBuf {

@@ -73,10 +73,12 @@ path = "/body?p=@password@"
 method = "POST"
 path = "/login"
 body = '{{"password":"@password@"}}'
+headers = {{ content-type = "application/json" }}
 [[targets.hunt-{way_out}.settings.requests]]
 method = "POST"
 path = "/elsewhere"
 body = '{{"password":"@password@"}}'
+headers = {{ content-type = "application/json" }}
 [[targets.hunt-{way_out}.grants.http]]
 scheme = "http"
 host = "127.0.0.1"
@@ -90,6 +92,7 @@ store = "hunted"
 [targets.hunt-{way_out}.secrets.admin]
 value = {{ env = "HUNTED_ADMIN" }}
 [[targets.hunt-{way_out}.secrets.admin.places]]
+scheme = "http"
 method = "POST"
 path = "/login"
 json-pointer = "/password"

@@ -40,8 +40,21 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// Where the code of one component is, while somebody uses it. Whoever holds the lock is loading it: others wait instead of doing it again.
-type Slot = Arc<tokio::sync::Mutex<Weak<Loaded>>>;
+/// Refused components that are remembered: what a document with mistakes names, and more than anybody tries in a row.
+const REFUSED_MAX: usize = 64;
+
+/// What is known of one component. Whoever holds the lock is loading it: others wait instead of doing it again.
+type Slot = Arc<tokio::sync::Mutex<Found>>;
+
+/// What came of loading a component.
+enum Found {
+    /// It was not loaded yet, or for a reason that may pass.
+    Nothing,
+    /// Its code, while somebody uses it.
+    Loaded(Weak<Loaded>),
+    /// These very bytes are at fault: they are not compiled again for each target that names them.
+    Refused(LoadError),
+}
 
 /// Turns bytes into components, each once.
 pub(crate) struct Loader {
@@ -79,14 +92,33 @@ impl Loader {
         .await?;
         let slot = self.slot(&digest);
         let mut held = slot.lock().await;
-        if let Some(loaded) = held.upgrade() {
-            return Ok(loaded);
+        match &*held {
+            Found::Nothing => {}
+            Found::Loaded(loaded) => {
+                if let Some(loaded) = loaded.upgrade() {
+                    return Ok(loaded);
+                }
+            }
+            Found::Refused(error) => return Err(error.clone()),
         }
-        let component = self.component(engine, &bytes, &digest).await?;
+        let loaded = self.loaded(engine, &bytes, digest).await.map(Arc::new);
+        *held = match &loaded {
+            Ok(loaded) => Found::Loaded(Arc::downgrade(loaded)),
+            Err(error) if error.is_of_the_component() => Found::Refused(error.clone()),
+            Err(_) => Found::Nothing,
+        };
+        loaded
+    }
+
+    async fn loaded(
+        &self,
+        engine: &'static Engine,
+        bytes: &[u8],
+        digest: String,
+    ) -> Result<Loaded, LoadError> {
+        let component = self.component(engine, bytes, &digest).await?;
         let size_bytes = bytes.len();
-        let loaded = Arc::new(aside(move || checked(component, digest, size_bytes)).await?);
-        *held = Arc::downgrade(&loaded);
-        Ok(loaded)
+        aside(move || checked(component, digest, size_bytes)).await
     }
 
     async fn component(
@@ -114,12 +146,19 @@ impl Loader {
 
     fn slot(&self, digest: &str) -> Slot {
         let mut slots = lock(&self.slots);
-        // Those nobody loads and nobody uses any more.
-        slots.retain(|_, slot| match Arc::get_mut(slot) {
-            Some(slot) => slot.get_mut().strong_count() > 0,
+        // Those nobody loads and nobody uses any more go, and so do the refused when they are many.
+        let mut refused = 0;
+        slots.retain(|_, slot| match Arc::get_mut(slot).map(|slot| &*slot.get_mut()) {
             None => true,
+            Some(Found::Nothing) => false,
+            Some(Found::Loaded(loaded)) => loaded.strong_count() > 0,
+            Some(Found::Refused(_)) => {
+                refused += 1;
+                refused < REFUSED_MAX
+            }
         });
-        Arc::clone(slots.entry(digest.to_owned()).or_default())
+        let unknown = || Arc::new(tokio::sync::Mutex::new(Found::Nothing));
+        Arc::clone(slots.entry(digest.to_owned()).or_insert_with(unknown))
     }
 }
 

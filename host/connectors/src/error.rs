@@ -8,7 +8,7 @@ use usher_lifecycle::connector::CallError;
 pub struct SandboxError(pub(crate) String);
 
 /// Why a component was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
     /// Larger than a connector may be.
     #[error("the component has {bytes} bytes; at most {max} are accepted")]
@@ -73,4 +73,23 @@ pub enum LoadError {
     /// The host could not do its part.
     #[error("the connector could not be loaded: {0}")]
     Host(String),
+}
+
+impl LoadError {
+    /// Whether the bytes of the component are at fault, whatever target asks for them: trying again gives the same.
+    pub(crate) const fn is_of_the_component(&self) -> bool {
+        match self {
+            Self::TooLarge { .. }
+            | Self::NotAComponent(_)
+            | Self::CompileLimit { .. }
+            | Self::CompilerFailed(_)
+            | Self::Contract(_) => true,
+            Self::NotGranted { .. }
+            | Self::Settings(_)
+            | Self::Configuration(_)
+            | Self::Call { .. }
+            | Self::Description { .. }
+            | Self::Host(_) => false,
+        }
+    }
 }

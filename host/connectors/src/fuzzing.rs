@@ -2,6 +2,8 @@
 //! are private, and opening the modules they live in for a test would open them for everybody.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use http::{Method, Uri};
 use serde_json::Value;
@@ -12,6 +14,7 @@ use crate::http::address::{AddressClass, classify};
 use crate::http::allow::Allowlist;
 use crate::json::Reader;
 use crate::schema::Schema;
+use crate::sql::fuzzing as sql;
 
 /// A JSON document of a guest.
 pub fn document(text: &str) -> Result<Value, String> {
@@ -52,5 +55,30 @@ pub fn reachable(address: IpAddr) -> (bool, bool) {
         AddressClass::Public => (true, true),
         AddressClass::Private => (false, true),
         AddressClass::Never => (false, false),
+    }
+}
+
+/// Whether a database server is given a statement at all: as one that reads, and as one that writes.
+pub fn permitted(statement: &str) -> (bool, bool) {
+    sql::permitted(statement)
+}
+
+/// A granted SQLite database, as a guest has it.
+pub struct Sqlite(sql::Sqlite);
+
+impl Sqlite {
+    /// An existing database file.
+    pub fn new(path: PathBuf) -> Self {
+        Self(sql::Sqlite::new(path))
+    }
+
+    /// Rows of a query, each value as text; nothing when it is refused.
+    pub fn query(&self, statement: &str, time: Duration) -> Option<Vec<Vec<String>>> {
+        self.0.query(statement, Instant::now() + time)
+    }
+
+    /// Whether a statement that writes was carried out.
+    pub fn execute(&self, statement: &str, time: Duration) -> bool {
+        self.0.execute(statement, Instant::now() + time)
     }
 }

@@ -8,6 +8,7 @@ use usher_lifecycle::connector::{
     Find, Holding, Page, WriteContext,
 };
 
+use crate::journal::Journal;
 use crate::port::Connector;
 use crate::runner::Runner;
 use crate::schema::Schema;
@@ -52,6 +53,33 @@ impl Generation {
     }
 }
 
+/// Why something failed, as far as the host knows. Guests are told little of it; who runs a check needs it all.
+fn met_by_the_host(journal: &Journal) -> Vec<CheckStep> {
+    let met = [
+        (
+            "the host's own part",
+            journal.host_failure().map(|failure| failure.message),
+        ),
+        (
+            "stay within the grants",
+            journal.refusal().map(|refusal| refusal.explain()),
+        ),
+        (
+            "stay within the limits",
+            journal.limit().map(|limit| format!("stopped at {limit}")),
+        ),
+        ("the network, as the host met it", journal.last_trouble()),
+    ];
+    let failed = met.into_iter().filter_map(|(name, detail)| Some((name, detail?)));
+    failed
+        .map(|(name, detail)| CheckStep {
+            name: name.to_owned(),
+            ok: false,
+            detail,
+        })
+        .collect()
+}
+
 #[async_trait]
 impl Connector for Generation {
     async fn check(&self) -> Result<CheckReport, CallError> {
@@ -64,16 +92,9 @@ impl Connector for Generation {
             });
         }
         let checked = self.runner.run_telling("check", |guest| guest.check()).await?;
-        let (mut report, refusal) = checked;
-        if let Some(refusal) = refusal
-            && report.steps.iter().any(|step| !step.ok)
-        {
-            // Guests are told little of why they were refused; who runs a check needs it all.
-            report.steps.push(CheckStep {
-                name: "stay within the grants".to_owned(),
-                ok: false,
-                detail: refusal.explain(),
-            });
+        let (mut report, journal) = checked;
+        if report.steps.iter().any(|step| !step.ok) {
+            report.steps.extend(met_by_the_host(&journal));
         }
         if !report.steps.is_empty() {
             steps.append(&mut report.steps);

@@ -36,6 +36,7 @@ mod sql;
 mod state;
 #[cfg(test)]
 mod test_components;
+mod turns;
 
 pub use compile::{CompileLimits, Compiler, compile_component};
 pub use error::{LoadError, SandboxError};

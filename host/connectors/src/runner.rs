@@ -24,6 +24,7 @@ use crate::placeholders::{Placeholders, Settings};
 use crate::secrets::Secrets;
 use crate::sql::SqlEndpoints;
 use crate::state::{RANDOM_BYTES_MAX, RESOURCES_MAX, State};
+use crate::turns::{Turn, Turns};
 
 /// Longest wait for a free slot. A call that waits longer is better given back to its queue.
 const SLOT_WAIT: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ pub(crate) struct Runner {
     http: Arc<HttpEgress>,
     sql: Arc<SqlEndpoints>,
     slots: Arc<Semaphore>,
+    turns: Turns,
     /// Keeps the code where other targets find it.
     _loaded: Arc<Loaded>,
 }
@@ -67,13 +69,14 @@ impl Runner {
             exports,
             settings: Settings::new(target, Arc::clone(&secrets)),
             limits: target.limits,
-            sql: Arc::new(SqlEndpoints::new(target, &secrets)),
+            sql: Arc::new(SqlEndpoints::load(target, &secrets).map_err(LoadError::Configuration)?),
             http: Arc::new(
                 HttpEgress::new(target, secrets)
                     .await
                     .map_err(LoadError::Configuration)?,
             ),
             slots: Arc::new(Semaphore::new(target.limits.concurrency.max(1) as usize)),
+            turns: Turns::of_this_runtime(),
             target: target_name,
             _loaded: Arc::clone(loaded),
         })
@@ -93,12 +96,12 @@ impl Runner {
         self.run_telling(operation, call).await.map(|(answer, _)| answer)
     }
 
-    /// The same; with an answer comes what was refused meanwhile, which the guest does not know well enough to tell.
+    /// The same; with an answer comes what the host met meanwhile, which the guest does not know well enough to tell.
     pub(crate) async fn run_telling<'r, T, F, Fut>(
         &'r self,
         operation: &'static str,
         call: F,
-    ) -> Result<(T, Option<Refusal>), CallError>
+    ) -> Result<(T, Arc<Journal>), CallError>
     where
         F: FnOnce(Guest<'r>) -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
@@ -111,13 +114,13 @@ impl Runner {
             self.limits.requests,
             self.limits.transfer_kib,
         ));
-        let cpu = CpuClock::new();
-        let calling = cpu.measure(async {
-            let guest = self.guest(operation, &journal, &cpu).await?;
+        let (cpu, turn) = (CpuClock::new(), self.turns.turn());
+        let calling = cpu.measure(turn.within(async {
+            let guest = self.guest(operation, &journal, &cpu, &turn).await?;
             call(guest).await
-        });
+        }));
         match tokio::time::timeout_at(deadline.into(), calling).await {
-            Ok(Ok(answer)) => Ok((answer, journal.refusal())),
+            Ok(Ok(answer)) => Ok((answer, journal)),
             Ok(Err(failure)) => Err(self.failed(operation, failure, &journal)),
             Err(_) => {
                 let message = format!("the call took longer than wall-ms = {}", self.limits.wall_ms);
@@ -145,20 +148,21 @@ impl Runner {
         operation: &'static str,
         journal: &Arc<Journal>,
         cpu: &CpuClock,
+        turn: &Turn,
     ) -> Result<Guest<'_>, Error> {
         let (settings, placeholders) = self.settings.for_call();
         let mut store = Store::new(&self.runtime.engine, self.state(operation, journal, placeholders));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HANDOVER_BYTES_MAX);
         store.set_max_component_handles(RESOURCES_MAX);
-        let (cpu, cpu_ms) = (cpu.clone(), self.limits.cpu_ms);
+        let (cpu, cpu_ms, turn) = (cpu.clone(), self.limits.cpu_ms, turn.clone());
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
             if cpu.spent() > Duration::from_millis(u64::from(cpu_ms)) {
                 return Err(Error::new(LimitReached(format!("cpu-ms = {cpu_ms}"))));
             }
             // Others run meanwhile; without this a computing guest would hold its thread for all of its time.
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(turn.clone().next())))
         });
         let instance = self.pre.instantiate_async(&mut store).await?;
         Ok(Guest::new(

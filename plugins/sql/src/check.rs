@@ -42,7 +42,7 @@ pub(crate) fn check(connector: &SqlTables) -> Result<CheckReport, Error> {
             seen.map(|_| "table and columns are there").map_err(Error::from),
         );
         if there {
-            report = permissions(connector, report, &probe);
+            report = permissions(connector, &tables, report, &probe);
         }
         if let ("users", true, Some(status)) = (what, there, &tables.settings.users.status) {
             report = report.step(
@@ -162,7 +162,12 @@ fn probes(tables: &Tables<'_>) -> Result<Vec<Probe>, Error> {
 }
 
 /// Tries what is done with a table, on no row. The columns are those of real calls: rights may be given for single ones.
-fn permissions(connector: &SqlTables, mut report: CheckReport, probe: &Probe) -> CheckReport {
+fn permissions(
+    connector: &SqlTables,
+    tables: &Tables<'_>,
+    mut report: CheckReport,
+    probe: &Probe,
+) -> CheckReport {
     let Probe { what, table, .. } = probe;
     report = report.permission(format!("{what}: select"));
     let columns = probe.insert.join(", ");
@@ -190,10 +195,44 @@ fn permissions(connector: &SqlTables, mut report: CheckReport, probe: &Probe) ->
         wanted.push(("delete", format!("DELETE FROM {table} WHERE 1 = 0")));
     }
     for (right, sql) in wanted {
-        match connector.endpoint.execute(&[Statement::new(sql, Vec::new())]) {
-            Ok(_) => report = report.permission(format!("{what}: {right}")),
-            Err(error) => report = report.step::<&str>(format!("{right} {what}"), Err(error.into())),
+        let tried = connector.endpoint.execute(&[Statement::new(sql, Vec::new())]);
+        let tried = tried.map_err(Error::from).and_then(|_| match right {
+            "insert" => sequences(connector, tables, probe),
+            _ => Ok(()),
+        });
+        match tried {
+            Ok(()) => report = report.permission(format!("{what}: {right}")),
+            Err(error) => report = report.step::<&str>(format!("{right} {what}"), Err(error)),
         }
     }
     report
+}
+
+/// On PostgreSQL a column that `serial` made is filled from a sequence, which has rights of its own: an insert of no row does not ask
+/// for them. (That of an identity column has none.)
+fn sequences(connector: &SqlTables, tables: &Tables<'_>, probe: &Probe) -> Result<(), Error> {
+    if tables.dialect != Dialect::Postgresql {
+        return Ok(());
+    }
+    let query = "SELECT a.attname::text, s.oid::regclass::text FROM pg_catalog.pg_attribute a \
+         JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+         JOIN pg_catalog.pg_depend p ON p.classid = 'pg_catalog.pg_attrdef'::regclass AND p.objid = d.oid \
+          AND p.refclassid = 'pg_catalog.pg_class'::regclass \
+         JOIN pg_catalog.pg_class s ON s.oid = p.refobjid WHERE a.attrelid = $1::text::regclass \
+          AND CASE WHEN s.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege(s.oid, 'USAGE, UPDATE') ELSE false END";
+    let found = connector
+        .endpoint
+        .query(query, vec![Sql::from(probe.table.as_str())])?;
+    for row in found.rows {
+        let [Sql::Text(column), Sql::Text(sequence)] = row.as_slice() else {
+            continue;
+        };
+        // What is filled by Usher needs no sequence.
+        if !probe.insert.contains(&tables.quoted(column)?) {
+            return Err(Error::misconfigured(format!(
+                "column `{column}` is filled from a sequence that the role may not use: GRANT USAGE ON SEQUENCE {sequence} TO the role"
+            )));
+        }
+    }
+    Ok(())
 }

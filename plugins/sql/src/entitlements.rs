@@ -3,7 +3,7 @@
 use usher_sdk::prelude::*;
 use usher_sdk::sql::{SqlErrorKind, Value as Sql};
 
-use crate::tables::{MembershipNames, Tables};
+use crate::tables::{Distinct, MembershipNames, Tables};
 use crate::{SqlTables, values};
 
 /// Most rows of a page: the host gives at most 1,000 rows for one query.
@@ -25,25 +25,21 @@ impl Entitlements for SqlTables {
                 let id = tables.quoted(&table.id)?;
                 let name = tables.quoted(table.name.as_deref().unwrap_or(&table.id))?;
                 let from = tables.table(&table.table)?;
-                (
-                    id.clone(),
-                    tables.text(format!("SELECT {id}, {name} FROM {from}")),
-                )
+                let text = tables.text(format!("SELECT {id}, {name} FROM {from}"));
+                (Distinct::already(id), text)
             }
             None => {
-                let id = names.entitlement;
-                (
-                    id.clone(),
-                    tables.text(format!("SELECT DISTINCT {id}, {id} FROM {}", names.table)),
-                )
+                let id = tables.distinct(&names.entitlement, names.entitlement_kind);
+                let text = tables.text(format!("SELECT {} FROM {}", id.shown, names.table));
+                (id, text)
             }
         };
         if let Some(cursor) = cursor {
             let after = values::id(names.entitlement_kind, cursor).ok_or_else(bad_cursor)?;
-            text = text.sql(format!(" WHERE {id} > ")).bind(after);
+            text = text.sql(format!(" WHERE {} > ", id.compared)).bind(after);
         }
         let statement = text
-            .sql(format!(" ORDER BY {id} LIMIT "))
+            .sql(format!("{} ORDER BY {} LIMIT ", id.grouped, id.compared))
             .bind(i64::from(limit).into())
             .done();
         let rows = self.endpoint.query(statement.sql, statement.parameters)?.rows;
@@ -76,19 +72,16 @@ impl Entitlements for SqlTables {
             return Err(missing_entitlement(entitlement));
         }
         let limit = limit.min(MAX_PAGE_ROWS);
-        let MembershipNames { table, user, .. } = &names;
+        let user = tables.distinct(&names.user, self.settings.users.id_kind());
         let mut text = tables
-            .text(format!(
-                "SELECT DISTINCT {user} FROM {table} WHERE {} = ",
-                names.entitlement
-            ))
-            .bind(key);
+            .text(format!("SELECT {} FROM {} WHERE ", user.shown, names.table))
+            .exactly(&names.entitlement, &key);
         if let Some(cursor) = cursor {
             let after = tables.account_id(cursor).ok_or_else(bad_cursor)?;
-            text = text.sql(format!(" AND {user} > ")).bind(after);
+            text = text.sql(format!(" AND {} > ", user.compared)).bind(after);
         }
         let statement = text
-            .sql(format!(" ORDER BY {user} LIMIT "))
+            .sql(format!("{} ORDER BY {} LIMIT ", user.grouped, user.compared))
             .bind(i64::from(limit).into())
             .done();
         let rows = self.endpoint.query(statement.sql, statement.parameters)?.rows;
@@ -107,21 +100,21 @@ impl Entitlements for SqlTables {
             return Ok(Vec::new());
         }
         let tables = self.tables()?;
-        let MembershipNames {
-            table,
-            user,
-            entitlement,
-            ..
-        } = tables.memberships()?;
+        let names = tables.memberships()?;
         let Some(key) = tables.account_id(account) else {
             return Ok(Vec::new());
         };
+        let entitlement = tables.distinct(&names.entitlement, names.entitlement_kind);
         let statement = tables
             .text(format!(
-                "SELECT DISTINCT {entitlement} FROM {table} WHERE {user} = "
+                "SELECT {} FROM {} WHERE ",
+                entitlement.shown, names.table
             ))
-            .bind(key)
-            .sql(format!(" ORDER BY {entitlement} LIMIT "))
+            .exactly(&names.user, &key)
+            .sql(format!(
+                "{} ORDER BY {} LIMIT ",
+                entitlement.grouped, entitlement.compared
+            ))
             .bind(MAX_HELD.into())
             .done();
         let rows = self.endpoint.query(statement.sql, statement.parameters)?.rows;
@@ -178,7 +171,7 @@ impl Entitlements for SqlTables {
         };
         let statement = tables
             .text(format!("DELETE FROM {} WHERE ", names.table))
-            .all_equal(&[
+            .all_exactly(&[
                 (names.user.clone(), user.clone()),
                 (names.entitlement.clone(), held.clone()),
             ])
@@ -219,8 +212,8 @@ fn insert(
     text = match &tables.settings.entitlements {
         Some(of) => {
             let (from, of_id) = (tables.table(&of.table)?, tables.quoted(&of.id)?);
-            text.sql(format!("e.{of_id} FROM {users} u, {from} e WHERE e.{of_id} = "))
-                .bind(held.clone())
+            text.sql(format!("e.{of_id} FROM {users} u, {from} e WHERE "))
+                .exactly(&format!("e.{of_id}"), held)
                 .sql(" AND ")
         }
         None => text.bind(held.clone()).sql(format!(" FROM {users} u WHERE ")),
@@ -230,10 +223,9 @@ fn insert(
         (entitlement.clone(), held.clone()),
     ];
     Ok(text
-        .sql(format!("u.{id} = "))
-        .bind(user.clone())
+        .exactly(&format!("u.{id}"), user)
         .sql(format!(" AND NOT EXISTS (SELECT 1 FROM {table} WHERE "))
-        .all_equal(&pair)
+        .all_exactly(&pair)
         .sql(")")
         .done())
 }
@@ -242,7 +234,7 @@ impl SqlTables {
     fn exists(&self, tables: &Tables<'_>, table: &str, conditions: &[(String, Sql)]) -> Result<bool, Error> {
         let text = tables
             .text(format!("SELECT 1 FROM {table} WHERE "))
-            .all_equal(conditions);
+            .all_exactly(conditions);
         let statement = text.sql(" LIMIT ").bind(1.into()).done();
         match self.endpoint.query(statement.sql, statement.parameters) {
             Ok(found) => Ok(!found.rows.is_empty()),

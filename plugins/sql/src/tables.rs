@@ -160,10 +160,52 @@ impl<'a> Tables<'a> {
         })
     }
 
+    /// How the different ids in a column are asked for, one row each.
+    pub(crate) fn distinct(&self, column: &str, kind: IdType) -> Distinct {
+        if !matches!((&self.dialect, kind), (Dialect::Mysql, IdType::Text)) {
+            return Distinct {
+                shown: format!("DISTINCT {column}"),
+                ..Distinct::already(column.to_owned())
+            };
+        }
+        let bytes = bytes_of(column);
+        Distinct {
+            // All of a group are the same.
+            shown: format!("MIN({column})"),
+            grouped: format!(" GROUP BY {bytes}"),
+            compared: bytes,
+        }
+    }
+
     /// The id of an account as the database takes it; `None` when no row can have it.
     pub(crate) fn account_id(&self, id: &str) -> Option<Sql> {
         values::id(self.settings.users.id_kind(), id)
     }
+}
+
+/// The ids in a column in the words of SQL. On MySQL texts that only count as equal are different ids, of which none may be left out.
+pub(crate) struct Distinct {
+    pub(crate) shown: String,
+    /// A clause behind the conditions.
+    pub(crate) grouped: String,
+    /// What pages are ordered and cut by.
+    pub(crate) compared: String,
+}
+
+impl Distinct {
+    /// Of a column that holds each id once.
+    pub(crate) fn already(column: String) -> Self {
+        Self {
+            shown: column.clone(),
+            grouped: String::new(),
+            compared: column,
+        }
+    }
+}
+
+/// A text on MySQL as bytes, which are only equal when they are the same.
+fn bytes_of(column: &str) -> String {
+    format!("CAST(CONVERT({column} USING utf8mb4) AS BINARY)")
 }
 
 fn column_name<'a>(attribute: &'a str, column: &'a Column) -> &'a str {
@@ -198,11 +240,19 @@ impl Text<'_> {
         let exact = matches!((self.dialect, id), (Dialect::Mysql, Sql::Text(_)));
         let text = self.sql(format!("{column} = ")).bind(id.clone());
         if exact {
-            text.sql(format!(" AND CAST(CONVERT({column} USING utf8mb4) AS BINARY) = "))
-                .bind(id.clone())
+            text.sql(format!(" AND {} = ", bytes_of(column))).bind(id.clone())
         } else {
             text
         }
+    }
+
+    /// [`Text::exactly`] of each, joined by `AND`.
+    pub(crate) fn all_exactly(mut self, ids: &[(String, Sql)]) -> Self {
+        for (position, (column, id)) in ids.iter().enumerate() {
+            let text = if position == 0 { self } else { self.sql(" AND ") };
+            self = text.exactly(column, id);
+        }
+        self
     }
 
     /// `column = value`, joined by `AND`; a NULL is asked for as SQL wants it.

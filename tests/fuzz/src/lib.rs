@@ -9,8 +9,10 @@
 
 mod documents;
 mod egress;
+mod files;
 mod guest;
 mod peer;
+mod sql;
 
 /// One target.
 pub type Target = fn(&[u8]);
@@ -26,6 +28,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("targets", documents::targets),
     ("expression", documents::expression),
     ("peer-answer", peer::answer),
+    ("hr-file", files::hr),
+    ("checkpoint", files::checkpoint),
+    ("key-file", files::key),
+    ("sql-statement", sql::statement),
+    ("sql-sqlite", sql::sqlite),
 ];
 
 /// The target of a name.

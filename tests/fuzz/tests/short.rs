@@ -169,6 +169,31 @@ fn peer_answer() {
 }
 
 #[test]
+fn hr_file() {
+    run("hr-file");
+}
+
+#[test]
+fn checkpoint() {
+    run("checkpoint");
+}
+
+#[test]
+fn key_file() {
+    run("key-file");
+}
+
+#[test]
+fn sql_statement() {
+    run("sql-statement");
+}
+
+#[test]
+fn sql_sqlite() {
+    run("sql-sqlite");
+}
+
+#[test]
 fn every_target_has_a_test_and_a_corpus_and_nothing_else_has() {
     let this = include_str!("short.rs");
     for (name, _) in TARGETS {

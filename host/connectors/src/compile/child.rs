@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
-use super::{EXIT_MEMORY, EXIT_REFUSED};
+use super::{EXIT_HOST, EXIT_MEMORY, EXIT_REFUSED};
 use crate::component::COMPONENT_BYTES_MAX;
 use crate::engine;
 
@@ -17,8 +17,6 @@ const NICENESS: i32 = 10;
 const FILES_MAX: u64 = 16;
 /// Between the signal that ends the child at its processor time and the one it cannot miss, in seconds.
 const CPU_GRACE_SECONDS: u64 = 5;
-/// Wrong use, or no way to set the limits: nothing the component can be blamed for.
-const EXIT_HOST: u8 = 70;
 /// The process that asked is gone.
 const EXIT_ORPHANED: i32 = 71;
 

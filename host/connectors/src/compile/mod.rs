@@ -32,6 +32,8 @@ const COMPLAINT_BYTES_MAX: u64 = 8 * 1024;
 const EXIT_REFUSED: u8 = 65;
 /// How the child ends when it is out of memory and noticed.
 const EXIT_MEMORY: u8 = 66;
+/// How the child ends on wrong use, or where it cannot set its limits: nothing the component can be blamed for.
+const EXIT_HOST: u8 = 70;
 /// Signals by which the child is ended; their numbers are the same on every Unix that wasmtime runs on.
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
@@ -187,9 +189,12 @@ impl Compiler {
             (Some(code), _) if code == i32::from(EXIT_MEMORY) => memory(),
             (_, Some(SIGABRT)) if allocation => memory(),
             (_, Some(SIGXCPU)) => stopped(format!("{} seconds of processor time", self.limits.cpu_seconds)),
-            (_, Some(SIGKILL)) => LoadError::CompilerFailed(
-                "it was killed from outside; was the machine out of memory?".to_owned(),
+            (_, Some(SIGKILL)) => LoadError::Host(
+                "the compiling process was killed from outside; was the machine out of memory?".to_owned(),
             ),
+            (Some(code), _) if code == i32::from(EXIT_HOST) => {
+                LoadError::Host(format!("the compiling process: {}", line_of(last_line, 300)))
+            }
             (_, Some(signal)) => LoadError::CompilerFailed(
                 format!("signal {signal} {}", line_of(last_line, 300))
                     .trim_end()

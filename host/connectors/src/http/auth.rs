@@ -8,21 +8,28 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use usher_lifecycle::connector::ErrorKind;
-use usher_lifecycle::targets::{HttpAuth, SecretReference, Target};
+use usher_lifecycle::targets::{HttpAuth, SecretReference, Target, belongs_to_connection};
 use zeroize::Zeroizing;
 
 use super::Fetcher;
 use super::oauth2::{AccessToken, TokenSource};
+use super::resolved::Resolved;
 use super::transport::Wire;
 use crate::journal::HostFailure;
 use crate::secrets::{SecretString, Secrets};
 
+/// All but what RFC 3986 (2.3) calls unreserved, which stays as it is: some servers do not take `%5F` for `_`.
+pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// How the requests of one generation are authenticated.
 pub(crate) struct Authenticator {
     kind: Kind,
-    secrets: Arc<dyn Secrets>,
 }
 
 enum Kind {
@@ -81,36 +88,35 @@ impl Authenticator {
                 Kind::OAuth2(Arc::new(source))
             }
         };
-        let secrets = Arc::clone(secrets);
-        Ok(Some(Self { kind, secrets }))
+        Ok(Some(Self { kind }))
     }
 
     /// Adds the authentication, over anything the connector put there itself: its own credentials beside ours would make it unclear
     /// whose account is used.
-    pub(crate) async fn add(&self, parts: &mut Parts) -> Result<Added, HostFailure> {
+    pub(crate) async fn add(&self, parts: &mut Parts, resolved: &Resolved) -> Result<Added, HostFailure> {
         parts.headers.remove(AUTHORIZATION);
         match &self.kind {
             Kind::Bearer(reference) => {
-                let token = self.resolve(reference).await?;
+                let token = resolved.get(reference)?;
                 let value = Zeroizing::new(format!("Bearer {}", token.expose()));
-                self.set(parts, AUTHORIZATION, &value, token)
+                set(parts, AUTHORIZATION, &value, token)
             }
             Kind::Basic { username, password } => {
-                let password = self.resolve(password).await?;
-                let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
-                let pair = SecretString::new(STANDARD.encode(pair.as_bytes()));
-                let value = Zeroizing::new(format!("Basic {}", pair.expose()));
-                let mut added = self.set(parts, AUTHORIZATION, &value, password)?;
-                added.secrets.push(pair);
+                let password = resolved.get(password)?;
+                let value = basic(username, password.expose());
+                let mut added = set(parts, AUTHORIZATION, &value, password)?;
+                added
+                    .secrets
+                    .push(SecretString::new(value.trim_start_matches("Basic ")));
                 Ok(added)
             }
             Kind::Header { name, prefix, value } => {
-                let secret = self.resolve(value).await?;
+                let secret = resolved.get(value)?;
                 let value = Zeroizing::new(format!("{prefix}{}", secret.expose()));
-                self.set(parts, name.clone(), &value, secret)
+                set(parts, name.clone(), &value, secret)
             }
             Kind::Query { name, value } => {
-                let secret = self.resolve(value).await?;
+                let secret = resolved.get(value)?;
                 with_parameter(parts, name, &secret).map_err(unusable)?;
                 Ok(Added {
                     secrets: vec![secret],
@@ -118,10 +124,10 @@ impl Authenticator {
                 })
             }
             Kind::OAuth2(source) => {
-                let token = source.token().await?;
+                let token = source.token(resolved).await?;
                 let secret = token.secret().clone();
                 let value = Zeroizing::new(format!("Bearer {}", secret.expose()));
-                let mut added = self.set(parts, AUTHORIZATION, &value, secret)?;
+                let mut added = set(parts, AUTHORIZATION, &value, secret)?;
                 added.secrets.extend(token.beside().iter().cloned());
                 added.token = Some(token);
                 Ok(added)
@@ -136,32 +142,20 @@ impl Authenticator {
             Kind::Bearer(_) | Kind::Basic { .. } | Kind::Header { .. } | Kind::Query { .. } => false,
         }
     }
+}
 
-    fn set(
-        &self,
-        parts: &mut Parts,
-        name: HeaderName,
-        value: &str,
-        secret: SecretString,
-    ) -> Result<Added, HostFailure> {
-        parts.headers.insert(name, sensitive(value).map_err(unusable)?);
-        Ok(Added {
-            secrets: vec![secret],
-            token: None,
-        })
-    }
-
-    async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, HostFailure> {
-        resolve(self.secrets.as_ref(), reference).await
-    }
+fn set(parts: &mut Parts, name: HeaderName, value: &str, secret: SecretString) -> Result<Added, HostFailure> {
+    parts.headers.insert(name, sensitive(value).map_err(unusable)?);
+    Ok(Added {
+        secrets: vec![secret],
+        token: None,
+    })
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
     let header = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| format!("http-auth.header: `{}` is not a header name", name.escape_debug()))?;
-    let framing = wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(&header)
-        || header == http::header::CONTENT_LENGTH;
-    if framing {
+    if belongs_to_connection(header.as_str()) {
         Err(format!("http-auth.header: `{header}` belongs to the host"))
     } else {
         Ok(header)
@@ -180,8 +174,8 @@ fn with_parameter(parts: &mut Parts, name: &str, secret: &SecretString) -> Resul
         text.push_str(pair);
         text.push('&');
     }
-    let value = Zeroizing::new(utf8_percent_encode(secret.expose(), NON_ALPHANUMERIC).to_string());
-    text.push_str(&format!("{}=", utf8_percent_encode(name, NON_ALPHANUMERIC)));
+    let value = Zeroizing::new(utf8_percent_encode(secret.expose(), RESERVED).to_string());
+    text.push_str(&format!("{}=", utf8_percent_encode(name, RESERVED)));
     text.push_str(&value);
     let wrong = |_| "the address with the target's secret in it is too long".to_owned();
     let mut uri = parts.uri.clone().into_parts();
@@ -190,12 +184,10 @@ fn with_parameter(parts: &mut Parts, name: &str, secret: &SecretString) -> Resul
     Ok(())
 }
 
-pub(super) async fn resolve(
-    secrets: &dyn Secrets,
-    reference: &SecretReference,
-) -> Result<SecretString, HostFailure> {
-    let found = secrets.resolve(reference).await;
-    found.map_err(|why| unusable(format!("the target's secret cannot be had: {why}")))
+/// `Basic …` (RFC 7617).
+pub(super) fn basic(username: &str, password: &str) -> Zeroizing<String> {
+    let pair = Zeroizing::new(format!("{username}:{password}"));
+    Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
 }
 
 fn unusable(what: String) -> HostFailure {
@@ -216,9 +208,9 @@ mod tests {
     use super::*;
     use crate::secrets::FixedSecrets;
 
-    fn authenticator(kind: Kind, secrets: FixedSecrets) -> Authenticator {
-        let secrets = Arc::new(secrets);
-        Authenticator { kind, secrets }
+    async fn add(kind: Kind, parts: &mut Parts, secrets: FixedSecrets) -> Result<Added, HostFailure> {
+        let resolved = Resolved::of(&[env()], &secrets).await;
+        Authenticator { kind }.add(parts, &resolved).await
     }
 
     fn env() -> SecretReference {
@@ -231,7 +223,7 @@ mod tests {
             .header(AUTHORIZATION, "Bearer guest-2");
         let mut parts = request.body(()).unwrap().into_parts().0;
         let secrets = FixedSecrets::none().with("S", "pa:ss");
-        authenticator(kind, secrets).add(&mut parts).await.unwrap();
+        add(kind, &mut parts, secrets).await.unwrap();
         parts
     }
 
@@ -266,14 +258,14 @@ mod tests {
     #[tokio::test]
     async fn a_parameter_replaces_the_guest_s_however_it_is_written() {
         for (before, after) in [
-            ("https://a.example/x", "/x?api%5Fkey=pa%3Ass"),
+            ("https://a.example/x", "/x?api_key=pa%3Ass"),
             (
                 "https://a.example/x?a=1&api_key=mine&b",
-                "/x?a=1&b&api%5Fkey=pa%3Ass",
+                "/x?a=1&b&api_key=pa%3Ass",
             ),
             (
                 "https://a.example/?api%5fkey=mine&%61pi_key=mine",
-                "/?api%5Fkey=pa%3Ass",
+                "/?api_key=pa%3Ass",
             ),
         ] {
             let query = Kind::Query {
@@ -289,14 +281,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_sent_is_an_error_without_the_secret() {
-        let add = async |secrets: FixedSecrets| {
+        let failed = async |secrets: FixedSecrets| {
             let mut parts = Request::get("/").body(()).unwrap().into_parts().0;
-            let failed = authenticator(Kind::Bearer(env()), secrets).add(&mut parts).await;
-            failed.err().unwrap()
+            let added = add(Kind::Bearer(env()), &mut parts, secrets).await;
+            added.err().unwrap()
         };
-        let error = add(FixedSecrets::none().with("S", "line\nbreak")).await;
+        let error = failed(FixedSecrets::none().with("S", "line\nbreak")).await;
         assert!(!error.message.contains("break"), "{error:?}");
-        let error = add(FixedSecrets::none()).await;
+        let error = failed(FixedSecrets::none()).await;
         assert!(error.message.contains("`S`"), "{error:?}");
         assert_eq!(error.kind, ErrorKind::Misconfigured);
     }

@@ -20,6 +20,8 @@ pub(crate) struct CappedBody {
     bytes_left: usize,
     response_kib: u32,
     journal: Arc<Journal>,
+    /// The answer is to a request that may have changed something, and has come whole so far.
+    writes: bool,
     silence_max: Duration,
     silence: Pin<Box<Sleep>>,
 }
@@ -30,6 +32,7 @@ impl CappedBody {
         response_kib: u32,
         silence_max: Duration,
         journal: Arc<Journal>,
+        writes: bool,
     ) -> Self {
         let until = Instant::now() + silence_max;
         Self {
@@ -39,6 +42,7 @@ impl CappedBody {
             silence: Box::pin(tokio::time::sleep_until(until.min(journal.deadline.into()))),
             silence_max,
             journal,
+            writes,
         }
     }
 
@@ -67,6 +71,32 @@ pub(super) fn head_bytes(headers: &HeaderMap) -> usize {
         .sum()
 }
 
+impl CappedBody {
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
+            ready!(self.silence.as_mut().poll(context));
+            self.journal.trouble(format!(
+                "the answer stopped in the middle: nothing more for {} ms",
+                self.silence_max.as_millis()
+            ));
+            return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
+        };
+        let until = Instant::now() + self.silence_max;
+        self.silence
+            .as_mut()
+            .reset(until.min(self.journal.deadline.into()));
+        match frame {
+            None => Poll::Ready(None),
+            Some(Ok(frame)) if self.take(&frame).is_some() => Poll::Ready(Some(Ok(frame))),
+            Some(Ok(_)) => Poll::Ready(Some(Err(Error::HttpResponseBodySize(None)))),
+            Some(Err(error)) => {
+                self.journal.trouble("the answer was cut off".to_owned());
+                Poll::Ready(Some(Err(Error::Hyper(error))))
+            }
+        }
+    }
+}
+
 impl Body for CappedBody {
     type Data = Bytes;
     type Error = Error;
@@ -76,27 +106,12 @@ impl Body for CappedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
-            ready!(this.silence.as_mut().poll(context));
-            this.journal.trouble(format!(
-                "the answer stopped in the middle: nothing more for {} ms",
-                this.silence_max.as_millis()
-            ));
-            return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
-        };
-        let until = Instant::now() + this.silence_max;
-        this.silence
-            .as_mut()
-            .reset(until.min(this.journal.deadline.into()));
-        match frame {
-            None => Poll::Ready(None),
-            Some(Ok(frame)) if this.take(&frame).is_some() => Poll::Ready(Some(Ok(frame))),
-            Some(Ok(_)) => Poll::Ready(Some(Err(Error::HttpResponseBodySize(None)))),
-            Some(Err(error)) => {
-                this.journal.trouble("the answer was cut off".to_owned());
-                Poll::Ready(Some(Err(Error::Hyper(error))))
-            }
+        let next = ready!(this.next(context));
+        // Without all of the answer the guest cannot tell what its write did.
+        if matches!(next, Some(Err(_))) && std::mem::take(&mut this.writes) {
+            this.journal.answer_withheld();
         }
+        Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -17,11 +17,12 @@ use super::auth::Authenticator;
 use super::oauth2::AccessToken;
 use super::places::{NotPlaced, Places};
 use super::reflection::{KnownSecrets, Scanner};
+use super::resolved::Resolved;
 use super::scanned::Found;
 use super::transport::Wire;
 use crate::journal::{HostFailure, Journal, Refusal};
 use crate::placeholders::Placeholders;
-use crate::secrets::Secrets;
+use crate::secrets::{SecretString, Secrets};
 
 /// Guards the secrets of one generation.
 pub(crate) struct Guard {
@@ -102,15 +103,15 @@ impl Guard {
         endpoint: &Endpoint,
         placeholders: &Placeholders,
     ) -> Result<Equipped, NotEquipped> {
-        let mut exposed = Vec::new();
-        for reference in &self.references {
-            // One that cannot be had now matters only to the request that needs it.
-            exposed.extend(self.secrets.resolve(reference).await.ok());
-        }
-        let body = self.place(&mut parts, body, endpoint, placeholders).await?;
+        let resolved = Resolved::of(&self.references, self.secrets.as_ref()).await;
+        let mut exposed: Vec<SecretString> = resolved.found().cloned().collect();
+        let body = self.place(&mut parts, body, endpoint, placeholders, &resolved)?;
         let mut token = None;
         if let Some(auth) = &self.auth {
-            let added = auth.add(&mut parts).await.map_err(NotEquipped::Failed)?;
+            let added = auth
+                .add(&mut parts, &resolved)
+                .await
+                .map_err(NotEquipped::Failed)?;
             exposed.extend(added.secrets);
             token = added.token;
         }
@@ -126,12 +127,13 @@ impl Guard {
         })
     }
 
-    async fn place(
+    fn place(
         &self,
         parts: &mut Parts,
         body: Bytes,
         endpoint: &Endpoint,
         placeholders: &Placeholders,
+        resolved: &Resolved,
     ) -> Result<Bytes, NotEquipped> {
         let Some(places) = Places::new(&self.target, endpoint, placeholders) else {
             return Ok(body);
@@ -139,8 +141,8 @@ impl Guard {
         let mut secrets = BTreeMap::new();
         for name in places.asked(parts, &body) {
             let reference = &placeholders.declared[name].value;
-            let secret = super::auth::resolve(self.secrets.as_ref(), reference).await;
-            secrets.insert(name, secret.map_err(NotEquipped::Failed)?);
+            let secret = resolved.get(reference).map_err(NotEquipped::Failed)?;
+            secrets.insert(name, secret);
         }
         places.fill(parts, body, &secrets).map_err(|why| match why {
             NotPlaced::Refused(refusal) => NotEquipped::Refused(refusal),
@@ -164,21 +166,8 @@ fn ask_for_plain(headers: &mut HeaderMap) {
     headers.remove(IF_RANGE);
 }
 
-/// Whether the head of an answer may reach the guest.
+/// Whether the head of an answer may reach the guest, and what follows it can be searched.
 pub(crate) fn admit<B>(
-    response: &Response<B>,
-    scanner: &Scanner,
-    found: &Found,
-    journal: &Journal,
-) -> Result<(), Error> {
-    let admitted = admitted(response, scanner, found, journal);
-    if admitted.is_err() && found.writes {
-        journal.answer_withheld();
-    }
-    admitted
-}
-
-fn admitted<B>(
     response: &Response<B>,
     scanner: &Scanner,
     found: &Found,

@@ -1,17 +1,10 @@
 //! Headers of a guest's request: those that belong to the host are taken off, those that change what a request means are decided on.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{HeaderMap, HeaderName};
 use http::{Method, Uri};
+use usher_lifecycle::targets::belongs_to_connection;
 use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
 
-/// Headers that frame a message or belong to one connection, besides those a guest cannot set at all. The host frames the message:
-/// its length is that of the body it read, its host that of the address it checked.
-const OF_THE_HOST: [HeaderName; 4] = [
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-    header::TE,
-    header::TRAILER,
-];
 /// Headers by which some servers take a request for one with another method.
 const OTHER_METHOD: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
@@ -24,11 +17,21 @@ const OTHER_PATH: [HeaderName; 2] = [
     HeaderName::from_static("x-rewrite-url"),
 ];
 
-/// Takes off what the host itself decides.
+/// Takes off what the host itself decides: it frames the message. Its length is that of the body it read, its host that of the address it checked.
 pub(super) fn strip(headers: &mut HeaderMap) {
-    for name in OF_THE_HOST.iter().chain(&DEFAULT_FORBIDDEN_HEADERS) {
+    let names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| belongs_to_connection(name.as_str()))
+        .cloned()
+        .collect();
+    for name in names {
         headers.remove(name);
     }
+}
+
+/// Whether a guest cannot even set a header; the others of the host are taken off silently, because common libraries set them.
+pub(super) fn is_forbidden(name: &HeaderName) -> bool {
+    DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
 /// All that a request may be to the server behind it: its method first, then those that override it. Each must be granted.
@@ -87,6 +90,7 @@ mod tests {
             "Proxy-Authorization",
             "Transfer-Encoding",
             "Content-Length",
+            "Proxy-Authenticate",
             "Upgrade",
             "HTTP2-Settings",
             "TE",
@@ -96,6 +100,9 @@ mod tests {
             let mut headers = with(name, "x");
             strip(&mut headers);
             assert!(headers.is_empty(), "{name}");
+        }
+        for name in DEFAULT_FORBIDDEN_HEADERS {
+            assert!(belongs_to_connection(name.as_str()), "{name}");
         }
         let mut headers = with("X-Trace", "7");
         strip(&mut headers);

@@ -7,17 +7,21 @@ pub(crate) mod address;
 pub(crate) mod allow;
 mod auth;
 mod body;
+mod body_kind;
 mod connect;
 mod failure;
 mod fetch;
 mod guard;
 mod headers;
+mod hooks;
 mod missing;
 mod oauth2;
 mod places;
+mod pointers;
 mod proxy;
 mod reflection;
 mod resolve;
+mod resolved;
 mod scanned;
 mod stream;
 #[cfg(test)]
@@ -37,7 +41,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use usher_lifecycle::connector::ErrorKind;
 use usher_lifecycle::targets::{HttpScheme, Target};
-use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use crate::journal::{HostFailure, Journal, Refusal};
 use crate::placeholders::Placeholders;
@@ -47,14 +51,14 @@ use body::CappedBody;
 use failure::Failure;
 pub(crate) use fetch::{FetchError, Fetcher};
 use guard::{Equipped, Guard};
+pub(crate) use hooks::HttpHooks;
 pub(crate) use reflection::SCANNED_BYTES_MIN;
+use reflection::Scanner;
 use scanned::{Found, ScannedBody};
 use transport::{Pool, RESPONSE_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX, Wire};
 
 /// Largest request body, in bytes: far over any account; the body is held in memory while the decision is made.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-/// Most bytes a guest hands over in one write.
-const REQUEST_CHUNK_BYTES: usize = 64 * 1024;
 /// Longest wait for the head of an answer, whatever the guest asks for.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest silence within an answer, whatever the guest asks for.
@@ -109,7 +113,8 @@ impl HttpEgress {
             .await
             .map_err(|_| Error::ConnectionWriteTimeout)??;
         let head_bytes = headers::request_head_bytes(&parts.uri, &parts.headers);
-        if !journal.take_requests(1) || !journal.take_transfer(head_bytes + body.len()) {
+        let bytes = head_bytes + body.len();
+        if !journal.take_requests(1) || !journal.take_transfer(bytes) {
             return Err(Error::ConnectionLimitReached);
         }
         let (endpoint, writes) = self.decide(&parts).map_err(|refusal| {
@@ -120,12 +125,39 @@ impl HttpEgress {
         let asked = Asked {
             parts,
             body,
+            bytes,
             endpoint,
             writes,
         };
         let (equipped, response) = self
             .exchange_authenticated(&asked, &placeholders, until, &journal)
             .await?;
+        let found = Found {
+            from: asked.endpoint.host,
+            writes,
+        };
+        let admitted = Self::admit(&response, equipped.scanner.as_deref(), &found, &journal);
+        if admitted.is_err() && writes {
+            journal.answer_withheld();
+        }
+        admitted?;
+        let silence = clamp(options.between_bytes_timeout, BETWEEN_BYTES_TIMEOUT);
+        Ok(response.map(|body| {
+            let body = CappedBody::new(body, self.response_kib, silence, Arc::clone(&journal), writes);
+            match equipped.scanner {
+                Some(scanner) => ScannedBody::new(body, scanner, journal, found).boxed_unsync(),
+                None => body.boxed_unsync(),
+            }
+        }))
+    }
+
+    /// Whether the head of an answer may reach the guest.
+    fn admit(
+        response: &Response<Incoming>,
+        scanner: Option<&Scanner>,
+        found: &Found,
+        journal: &Journal,
+    ) -> Result<(), Error> {
         let head_bytes = body::head_bytes(response.headers());
         if response.headers().len() > RESPONSE_HEADERS_MAX || head_bytes > RESPONSE_HEAD_BYTES_MAX {
             journal.trouble(format!(
@@ -138,21 +170,7 @@ impl HttpEgress {
         if !journal.take_transfer(head_bytes) {
             return Err(Error::HttpResponseBodySize(None));
         }
-        let found = Found {
-            from: asked.endpoint.host,
-            writes,
-        };
-        if let Some(scanner) = &equipped.scanner {
-            guard::admit(&response, scanner, &found, &journal)?;
-        }
-        let silence = clamp(options.between_bytes_timeout, BETWEEN_BYTES_TIMEOUT);
-        Ok(response.map(|body| {
-            let body = CappedBody::new(body, self.response_kib, silence, Arc::clone(&journal));
-            match equipped.scanner {
-                Some(scanner) => ScannedBody::new(body, scanner, journal, found).boxed_unsync(),
-                None => body.boxed_unsync(),
-            }
-        }))
+        scanner.map_or(Ok(()), |scanner| guard::admit(response, scanner, found, journal))
     }
 
     /// Sends a request with the target's secrets in it; once more with a new access token, where the server does not accept the old one.
@@ -175,7 +193,10 @@ impl HttpEgress {
             return Ok((equipped, response));
         }
         // "Has not been applied", says RFC 9110 of a request that gets 401: so it may be sent again, a write too.
-        if !self.guard.renew(token).await || !journal.take_requests(1) {
+        let again = self.guard.renew(token).await
+            && journal.take_requests(1)
+            && journal.take_transfer(body::head_bytes(response.headers()) + asked.bytes);
+        if !again {
             return Ok((equipped, response));
         }
         if asked.writes {
@@ -307,6 +328,8 @@ impl HttpEgress {
 struct Asked {
     parts: http::request::Parts,
     body: Bytes,
+    /// Size of all of it.
+    bytes: usize,
     endpoint: Endpoint,
     writes: bool,
 }
@@ -339,46 +362,3 @@ async fn read(body: WasiBody) -> Result<Bytes, Error> {
             .map_or(Error::HttpProtocolError, |error| *error)),
     }
 }
-
-/// The egress as one call sees it.
-pub(crate) struct HttpHooks {
-    pub(crate) egress: Arc<HttpEgress>,
-    pub(crate) journal: Arc<Journal>,
-    /// What stands for the target's secrets in this call.
-    pub(crate) placeholders: Placeholders,
-}
-
-impl WasiHttpHooks for HttpHooks {
-    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(|name| wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name))
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        REQUEST_CHUNK_BYTES
-    }
-
-    fn set_host_header(&mut self) -> bool {
-        false
-    }
-
-    fn send_request(
-        &mut self,
-        request: Request<WasiBody>,
-        options: Option<RequestOptions>,
-        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), Error>> + Send> {
-        let sending = Arc::clone(&self.egress).send(
-            request,
-            options.unwrap_or_default(),
-            Arc::clone(&self.journal),
-            self.placeholders.clone(),
-        );
-        Box::new(async move {
-            let response = sending.await?;
-            // The pool drives the connection; there is nothing left to do here.
-            Ok((response, Box::new(std::future::ready(Ok(()))) as Transmission))
-        })
-    }
-}
-
-type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;

@@ -9,10 +9,13 @@ use http::request::Parts;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use usher_lifecycle::name::Name;
-use usher_lifecycle::targets::{SecretPlace, SecretPosition};
+use usher_lifecycle::targets::{HttpScheme, SecretPlace, SecretPosition};
 use zeroize::Zeroizing;
 
 use super::allow::Endpoint;
+use super::body_kind::{self, BodyKind};
+use super::headers;
+use super::pointers::pointers_to;
 use crate::journal::Refusal;
 use crate::placeholders::Placeholders;
 use crate::secrets::SecretString;
@@ -53,19 +56,23 @@ impl<'r> Places<'r> {
         endpoint: &'r Endpoint,
         placeholders: &'r Placeholders,
     ) -> Option<Self> {
-        let finder = AhoCorasick::new(placeholders.texts.values()).ok()?;
-        (!placeholders.texts.is_empty()).then(|| Self {
+        if placeholders.texts.is_empty() {
+            return None;
+        }
+        Some(Self {
             target,
             endpoint,
             placeholders,
             names: placeholders.texts.keys().collect(),
-            finder,
+            finder: AhoCorasick::new(placeholders.texts.values()).ok()?,
         })
     }
 
+    /// The first ones; one more than there may be, at most.
     fn hits(&self, text: &[u8]) -> Vec<Hit<'r>> {
         let found = self.finder.find_iter(text);
         found
+            .take(PLACED_MAX + 1)
             .map(|found| Hit {
                 name: self.names[found.pattern().as_usize()],
                 start: found.start(),
@@ -91,8 +98,16 @@ impl<'r> Places<'r> {
         secrets: &BTreeMap<&Name, SecretString>,
     ) -> Result<Bytes, NotPlaced> {
         self.refuse_in_address(parts)?;
-        self.fill_headers(parts, secrets)?;
         let hits = self.hits(&body);
+        let in_headers = parts
+            .headers
+            .values()
+            .flat_map(|value| self.hits(value.as_bytes()))
+            .next();
+        if let Some(hit) = in_headers.as_ref().or(hits.first()) {
+            self.refuse_other_method(hit, parts, &body)?;
+        }
+        self.fill_headers(parts, secrets)?;
         match hits.first() {
             None => return Ok(body),
             Some(hit) if hits.len() > PLACED_MAX => {
@@ -103,10 +118,32 @@ impl<'r> Places<'r> {
             }
             Some(_) => {}
         }
-        match serde_json::from_slice::<Value>(&body) {
-            Ok(document) => self.fill_json(parts, &body, &document, &hits, secrets),
-            Err(_) => self.fill_form(parts, &body, &hits, secrets),
+        match BodyKind::of(&parts.headers) {
+            Some(BodyKind::Json) => match serde_json::from_slice::<Value>(&body) {
+                Ok(document) => self.fill_json(parts, &body, &document, &hits, secrets),
+                Err(_) => Err(self.never(&hits[0], "in a body whose content-type is JSON, but which is not")),
+            },
+            Some(BodyKind::Form) => self.fill_form(parts, &body, &hits, secrets),
+            None => Err(self.never(
+                &hits[0],
+                "in a body whose content-type is neither application/json (or …+json) nor application/x-www-form-urlencoded, in UTF-8",
+            )),
         }
+    }
+
+    /// A place is declared for one method: a request that many servers take for one with another method gets no secret.
+    fn refuse_other_method(&self, hit: &Hit<'_>, parts: &Parts, body: &[u8]) -> Result<(), NotPlaced> {
+        let overridden = headers::methods(&parts.method, &parts.headers).map_or(true, |methods| {
+            methods.iter().any(|method| *method != parts.method)
+        });
+        let named = body_kind::names_method(&parts.headers, parts.uri.query(), body);
+        if overridden || named {
+            return Err(self.never(
+                hit,
+                "in a request that a header or a field `_method` may turn into one with another method",
+            ));
+        }
+        Ok(())
     }
 
     fn refuse_in_address(&self, parts: &Parts) -> Result<(), NotPlaced> {
@@ -247,6 +284,7 @@ impl<'r> Places<'r> {
         self.placeholders.declared[name].places.iter().any(|place| {
             position(&place.position)
                 && place.method == parts.method.as_str()
+                && place.scheme == self.endpoint.scheme
                 && place
                     .host
                     .as_deref()
@@ -273,14 +311,18 @@ impl<'r> Places<'r> {
             SecretPosition::Header(header) => ("header", header),
         };
         let (method, host, path) = (&parts.method, &self.endpoint.host, parts.uri.path());
+        let (clear, scheme) = match self.endpoint.scheme {
+            HttpScheme::Https => ("", ""),
+            HttpScheme::Http => (" in the clear", "scheme = \"http\"\n"),
+        };
         NotPlaced::Refused(Refusal {
             what: format!(
-                "secret `{name}` of target `{target}` is not declared for {key} {} of {method} {host}{}",
+                "secret `{name}` of target `{target}` is not declared for {key} {} of {method} {host}{}{clear}",
                 crate::guest_text::line_of(at, 200),
                 crate::guest_text::line_of(path, 200)
             ),
             grant: Some(format!(
-                "[[targets.{target}.secrets.{name}.places]]\nmethod = \"{method}\"\nhost = {}\npath = {}\n{key} = {}\n",
+                "[[targets.{target}.secrets.{name}.places]]\nmethod = \"{method}\"\n{scheme}host = {}\npath = {}\n{key} = {}\n",
                 toml_text(host),
                 toml_text(path),
                 toml_text(at)
@@ -322,55 +364,13 @@ fn is_path(place: &SecretPlace, path: &str) -> bool {
     }
 }
 
-/// Where in a document a text stands, as JSON pointers.
-fn pointers_to(document: &Value, text: &str) -> Vec<String> {
-    let (mut path, mut found) = (Vec::new(), Vec::new());
-    walk(document, text, &mut path, &mut found);
-    found
-}
-
-/// The parser's own limit keeps this from going deep.
-fn walk<'v>(value: &'v Value, text: &str, path: &mut Vec<Step<'v>>, found: &mut Vec<String>) {
-    match value {
-        Value::String(here) if here == text => found.push(path.iter().map(Step::written).collect()),
-        Value::Array(items) => {
-            for (number, item) in items.iter().enumerate() {
-                path.push(Step::Item(number));
-                walk(item, text, path, found);
-                path.pop();
-            }
-        }
-        Value::Object(members) => {
-            for (name, member) in members {
-                path.push(Step::Member(name));
-                walk(member, text, path, found);
-                path.pop();
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-enum Step<'v> {
-    Item(usize),
-    Member(&'v str),
-}
-
-impl Step<'_> {
-    fn written(&self) -> String {
-        match self {
-            Self::Item(number) => format!("/{number}"),
-            Self::Member(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use http::Request;
-    use usher_lifecycle::targets::{HttpScheme, parse};
+    use http::header::CONTENT_TYPE;
+    use usher_lifecycle::targets::parse;
 
     use super::*;
 
@@ -409,14 +409,28 @@ mod tests {
         body: String,
     }
 
+    /// As the kind of body it looks like, where the request does not say.
     fn filled(request: http::request::Builder, body: &str) -> Result<Sent, NotPlaced> {
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        let kind = if serde_json::from_str::<Value>(body).is_ok() {
+            "application/json"
+        } else {
+            "application/x-www-form-urlencoded"
+        };
+        parts
+            .headers
+            .entry(CONTENT_TYPE)
+            .or_insert(http::HeaderValue::from_static(kind));
+        filled_as_it_is(HttpScheme::Https, parts, body)
+    }
+
+    fn filled_as_it_is(scheme: HttpScheme, mut parts: Parts, body: &str) -> Result<Sent, NotPlaced> {
         let placeholders = placeholders();
         let endpoint = Endpoint {
-            scheme: HttpScheme::Https,
+            scheme,
             host: "a.example".to_owned(),
             port: 443,
         };
-        let mut parts = request.body(()).unwrap().into_parts().0;
         let places = Places::new("a", &endpoint, &placeholders).unwrap();
         let secrets = BTreeMap::from([(
             placeholders.texts.keys().next().unwrap(),
@@ -539,6 +553,103 @@ mod tests {
         ] {
             assert!(matches!(filled(request, ""), Err(NotPlaced::Refused(_))));
         }
+    }
+
+    fn refused(result: Result<Sent, NotPlaced>) -> Refusal {
+        match result {
+            Err(NotPlaced::Refused(refusal)) => refusal,
+            Err(NotPlaced::Unusable(why)) => panic!("{why}"),
+            Ok(sent) => panic!("sent: {}", sent.body),
+        }
+    }
+
+    #[test]
+    fn a_request_that_may_become_one_with_another_method_gets_none() {
+        let json = format!("{{\"second\":\"{TEXT}\"}}");
+        let form = format!("pass word={TEXT}");
+        assert!(filled(login().header("x-http-method-override", "post"), &json).is_ok());
+        for (request, body) in [
+            (login().header("X-HTTP-Method-Override", "DELETE"), json.clone()),
+            (login().header("X-HTTP-Method", "put"), form.clone()),
+            (login().header("X-Method-Override", "a b"), json.clone()),
+            (
+                login().header("x-method-override", "GET").header("x-admin", TEXT),
+                String::new(),
+            ),
+            (
+                Request::post("https://a.example/users/7/login?a=1&_method=PUT"),
+                json.clone(),
+            ),
+            (
+                Request::post("https://a.example/users/7/login?%5Fmethod=PUT"),
+                json,
+            ),
+            (login(), format!("_method=PUT&{form}")),
+            (login(), format!("{{\"_method\":\"PUT\",\"second\":\"{TEXT}\"}}")),
+        ] {
+            let refusal = refused(filled(request, &body));
+            assert!(
+                refusal.what.contains("another method"),
+                "{body}: {}",
+                refusal.what
+            );
+        }
+    }
+
+    #[test]
+    fn none_goes_in_the_clear_unless_its_place_says_so() {
+        let parts = |body: &str| {
+            let request = Request::post("http://a.example/users/7/login").header(CONTENT_TYPE, body);
+            request.body(()).unwrap().into_parts().0
+        };
+        let body = format!("{{\"second\":\"{TEXT}\"}}");
+        let refusal = refused(filled_as_it_is(
+            HttpScheme::Http,
+            parts("application/json"),
+            &body,
+        ));
+        assert!(refusal.what.ends_with("in the clear"), "{}", refusal.what);
+        assert!(refusal.grant.unwrap().contains("\nscheme = \"http\"\n"));
+        assert!(filled_as_it_is(HttpScheme::Https, parts("application/json"), &body).is_ok());
+    }
+
+    #[test]
+    fn a_body_must_be_of_the_kind_it_says() {
+        let json = format!("{{\"second\":\"{TEXT}\"}}");
+        let form = format!("pass word={TEXT}");
+        for (kind, body) in [
+            ("application/json; charset=UTF-8", &json),
+            ("application/scim+json", &json),
+            ("application/x-www-form-urlencoded;charset=\"utf-8\"", &form),
+        ] {
+            assert!(filled(login().header(CONTENT_TYPE, kind), body).is_ok(), "{kind}");
+        }
+        for (kind, body) in [
+            ("application/json", &form),
+            ("application/x-www-form-urlencoded", &json),
+            ("text/plain", &json),
+            ("multipart/form-data; boundary=x", &form),
+            ("application/json; charset=utf-7", &json),
+            ("", &json),
+        ] {
+            refused(filled(login().header(CONTENT_TYPE, kind), body));
+        }
+        let twice = login()
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        refused(filled(twice, &json));
+        let without = login().body(()).unwrap().into_parts().0;
+        refused(filled_as_it_is(HttpScheme::Https, without, &json));
+    }
+
+    #[test]
+    fn without_placeholders_nothing_is_looked_for() {
+        let endpoint = Endpoint {
+            scheme: HttpScheme::Https,
+            host: "a.example".to_owned(),
+            port: 443,
+        };
+        assert!(Places::new("a", &endpoint, &Placeholders::default()).is_none());
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Reaching a target through the operator's proxy. `https` goes through a tunnel (CONNECT), in which TLS is spoken with the target itself;
 //! `http` is handed to the proxy with its whole address, because proxies commonly refuse tunnels to other ports than 443.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::{Request, StatusCode};
@@ -25,12 +23,8 @@ pub(super) async fn credentials(proxy: &Proxy, secrets: &dyn Secrets) -> Result<
         .resolve(password)
         .await
         .map_err(|why| format!("the proxy's password cannot be had: {why}"))?;
-    let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
-    // Base64 is always a header value; an error would be shown without it.
-    let mut value = HeaderValue::try_from(format!("Basic {pair}"))
-        .map_err(|_| "the proxy's credentials cannot stand in a header".to_owned())?;
-    value.set_sensitive(true);
-    Ok(Some(value))
+    // Base64 can always stand in a header.
+    super::auth::sensitive(&super::auth::basic(username, password.expose())).map(Some)
 }
 
 /// What is said when the proxy does not accept who we are.

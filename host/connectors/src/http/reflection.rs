@@ -1,11 +1,11 @@
 //! Finds secrets in answers, so that none can be read back from a server that repeats what it was sent.
 //!
-//! Found, whatever the letters' case: the secret as it is, percent-encoded and JSON-escaped in any mixture, with `+` for spaces, HTML-escaped, in
-//! Base64 (both alphabets, wherever in the encoded text it begins), in hexadecimal, and in UTF-16. Not found: what a server does to it on
-//! purpose (compression, encryption, another order, pieces in several headers or answers, Base64 broken into lines, two encodings on top
-//! of each other). A server that plays together with a connector has the secret anyway: it was sent there.
+//! Found, whatever the letters' case: the secret as it is; with any of its characters percent-encoded (`+` for spaces); with any of them escaped as
+//! in JSON; with the five characters of `escaped_for_html` escaped that way; in Base64 (both alphabets, wherever in the encoded text it
+//! begins); in hexadecimal and in UTF-16, if it is not long. Not found: two encodings on top of each other or mixed, other ways to write a
+//! character in HTML, Base64 broken into lines, and what a server does to it on purpose (compression, encryption, another order, pieces in
+//! several headers or answers). A server that plays together with a connector has the secret anyway: it was sent there.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
@@ -21,7 +21,7 @@ use crate::secrets::SecretString;
 pub(crate) const SCANNED_BYTES_MIN: usize = 6;
 /// From this size on, in bytes, a secret is not looked for in its rarest forms: the memory for them grows with the secret.
 const LONG_SECRET_BYTES: usize = 1_024;
-/// Secrets of one target that are looked for: those in use, and a few that were in use before.
+/// Secrets of one target that are looked for besides those in use: the ones in use last before.
 const REMEMBERED_MAX: usize = 32;
 /// Most bytes one byte can become in an escape (`\u0041`).
 const ESCAPE_BYTES_MAX: usize = 6;
@@ -32,29 +32,40 @@ pub(crate) struct KnownSecrets(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    secrets: VecDeque<SecretString>,
+    /// The latest first.
+    secrets: Vec<SecretString>,
     scanner: Option<Arc<Scanner>>,
 }
 
 impl KnownSecrets {
     /// What to look for in the answer to a request that was made with these secrets; nothing when no secret is long enough.
     pub(crate) fn scanner(&self, secrets: &[SecretString]) -> Option<Arc<Scanner>> {
-        let mut known = lock(&self.0);
-        let mut grown = false;
+        let mut live: Vec<SecretString> = Vec::new();
         for secret in secrets {
-            let is_known = known.secrets.iter().any(|one| one.expose() == secret.expose());
-            if !is_known && secret.expose().len() >= SCANNED_BYTES_MIN {
-                known.secrets.push_front(secret.clone());
-                known.secrets.truncate(REMEMBERED_MAX);
-                grown = true;
+            if secret.expose().len() >= SCANNED_BYTES_MIN && !holds(&live, secret) {
+                live.push(secret.clone());
             }
         }
-        if grown {
+        let mut known = lock(&self.0);
+        let known = &mut *known;
+        let has_grown = live.iter().any(|secret| !holds(&known.secrets, secret));
+        // Only what is not in use gives way, and of that what has not been for longest.
+        let before = std::mem::take(&mut known.secrets).into_iter();
+        let old: Vec<SecretString> = before
+            .filter(|secret| !holds(&live, secret))
+            .take(REMEMBERED_MAX)
+            .collect();
+        known.secrets = live.into_iter().chain(old).collect();
+        if has_grown {
             // Built once for each secret, not for each answer.
             known.scanner = Scanner::new(known.secrets.iter()).map(Arc::new);
         }
         known.scanner.clone()
     }
+}
+
+fn holds(secrets: &[SecretString], secret: &SecretString) -> bool {
+    secrets.iter().any(|one| one.expose() == secret.expose())
 }
 
 /// Looks for secrets in bytes.
@@ -293,6 +304,37 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &again), "built once");
         let second = known.scanner(&[SecretString::new("second-secret")]).unwrap();
         assert!(second.finds_in(b"first-secret") && second.finds_in(b"second-secret"));
+    }
+
+    #[test]
+    fn no_secret_in_use_gives_way_to_another() {
+        let secret = |name: &str, number: usize| SecretString::new(format!("{name}-{number:04}"));
+        // More in use at once than are remembered.
+        let live: Vec<_> = (0..REMEMBERED_MAX + 8)
+            .map(|number| secret("live", number))
+            .collect();
+        let known = KnownSecrets::default();
+        let scanner = known.scanner(&live).unwrap();
+        for one in &live {
+            assert!(scanner.finds_in(one.expose().as_bytes()), "{}", one.expose());
+        }
+        assert!(
+            Arc::ptr_eq(&scanner, &known.scanner(&live).unwrap()),
+            "built once"
+        );
+        // Others are renewed again and again; the old one at the end of the list is in use all the time.
+        let known = KnownSecrets::default();
+        let old = SecretString::new("in-use-all-the-time");
+        for number in 0..REMEMBERED_MAX * 3 {
+            let token = secret("token", number);
+            let scanner = known.scanner(&[old.clone(), token.clone()]).unwrap();
+            assert!(scanner.finds_in(old.expose().as_bytes()), "after {number}");
+            assert!(scanner.finds_in(token.expose().as_bytes()), "{number}");
+            let last = number.saturating_sub(REMEMBERED_MAX);
+            assert!(scanner.finds_in(secret("token", last).expose().as_bytes()));
+        }
+        let scanner = known.scanner(&[old]).unwrap();
+        assert!(!scanner.finds_in(b"token-0000"), "forgotten in time");
     }
 
     #[test]

@@ -26,12 +26,6 @@ const ACCESS: [(&str, Access); 9] = [
     ("wasi:cli/", Access::Always),
     ("wasi:", Access::Always),
 ];
-/// What this host offers of its own; with the Rust SDK, `log` comes with every connector and `usher_sdk::sql` brings `sql`.
-const OFFERED: [&str; 3] = [
-    "usher:connector/types@0.1.0",
-    "usher:host/log@0.1.0",
-    "usher:host/sql@0.1.0",
-];
 /// Interfaces of WASI that are linked, without their version.
 const BASE: [&str; 18] = [
     "wasi:io/error",
@@ -53,6 +47,12 @@ const BASE: [&str; 18] = [
     "wasi:cli/terminal-stdout",
     "wasi:cli/terminal-stderr",
 ];
+
+/// What this host offers of its own; with the Rust SDK, `log` comes with every connector and `usher_sdk::sql` brings `sql`.
+fn offered() -> impl Iterator<Item = &'static str> {
+    let names = ACCESS.iter().map(|(name, _)| *name);
+    names.filter(|name| name.starts_with("usher:"))
+}
 
 /// What a component imports, and what each import needs.
 pub(crate) fn imports(component: &Component) -> Vec<Import> {
@@ -86,12 +86,8 @@ fn access(name: &str, item: &ComponentItem) -> Access {
 pub(crate) fn why_unknown(name: &str) -> String {
     let (interface, version) = name.split_once('@').unwrap_or((name, ""));
     let version = crate::guest_text::line_of(version, 40);
-    let is_ours = |known: &&&str| known.split_once('@').is_some_and(|(known, _)| known == interface);
-    if let Some((_, known)) = OFFERED
-        .iter()
-        .find(is_ours)
-        .and_then(|known| known.split_once('@'))
-    {
+    let mut ours = offered().filter_map(|known| known.split_once('@'));
+    if let Some((_, known)) = ours.find(|(known, _)| *known == interface) {
         return format!(
             "of which this host offers version {known} and not {version}; rebuild it with the SDK (or the wit/ folder) of contract {known}"
         );
@@ -99,7 +95,7 @@ pub(crate) fn why_unknown(name: &str) -> String {
     if interface.starts_with("usher:") {
         return format!(
             "which this host does not offer; it has {}: leave out the part of the SDK that needs it, or use a newer host",
-            OFFERED.join(", ")
+            offered().collect::<Vec<_>>().join(", ")
         );
     }
     if interface.starts_with("wasi:") && version.starts_with("0.3") {
@@ -111,7 +107,7 @@ pub(crate) fn why_unknown(name: &str) -> String {
     }
     format!(
         "which no host of connectors offers; it has {}, wasi:http and the harmless part of WASI 0.2",
-        OFFERED.join(", ")
+        offered().collect::<Vec<_>>().join(", ")
     )
 }
 

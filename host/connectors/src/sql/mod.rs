@@ -4,9 +4,11 @@
 
 mod confine;
 mod error;
+pub(crate) mod fuzzing;
 mod idle;
 mod mysql;
 mod postgresql;
+mod rows;
 mod server;
 mod sqlite;
 mod statement;
@@ -27,7 +29,7 @@ use mysql::MysqlSession;
 use postgresql::PostgresqlSession;
 use server::ServerEndpoint;
 use sqlite::SqliteEndpoint;
-use target_server::Server;
+use target_server::{Server, check_files};
 
 /// Longest statement, in bytes; the contract says so.
 pub(crate) const STATEMENT_BYTES_MAX: usize = 64 * 1024;
@@ -54,14 +56,17 @@ pub(crate) enum SqlValue {
 }
 
 impl SqlValue {
+    /// What any value weighs: nothing in a column takes room as well, here and in the guest's memory.
+    const OWN_BYTES: usize = 8;
+
     /// What it weighs in a row set, in bytes.
     fn bytes(&self) -> usize {
-        match self {
-            Self::Null | Self::Boolean(_) => 1,
-            Self::Integer(_) | Self::Real(_) => 8,
+        let held = match self {
+            Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Real(_) => 0,
             Self::Text(value) => value.len(),
             Self::Blob(value) => value.len(),
-        }
+        };
+        held + Self::OWN_BYTES
     }
 }
 
@@ -102,7 +107,22 @@ pub(crate) struct SqlEndpoints {
 }
 
 impl SqlEndpoints {
-    pub(crate) fn new(target: &Target, secrets: &Arc<dyn Secrets>) -> Self {
+    /// Checks the files of a target's endpoints first: an error says which cannot be used, before anything is done with the target.
+    pub(crate) fn load(target: &Target, secrets: &Arc<dyn Secrets>) -> Result<Self, String> {
+        for grant in &target.grants.sql {
+            let endpoint = &grant.endpoint;
+            match &grant.database {
+                // It is made by whom it belongs to, perhaps later.
+                SqlDatabase::Sqlite(_) => {}
+                SqlDatabase::Postgresql(server) | SqlDatabase::Mysql(server) => {
+                    check_files(server).map_err(|why| format!("SQL endpoint `{endpoint}`: `ca`: {why}"))?
+                }
+            }
+        }
+        Ok(Self::new(target, secrets))
+    }
+
+    fn new(target: &Target, secrets: &Arc<dyn Secrets>) -> Self {
         let connections_max = target.limits.concurrency.max(1) as usize;
         let endpoints = target.grants.sql.iter().map(|grant| {
             let secrets = Arc::clone(secrets);
@@ -140,7 +160,9 @@ impl SqlEndpoints {
             let what = format!("SQL endpoint `{name}` is not granted to target `{}`", self.target);
             let name = name.replace(['"', '\\'], "");
             let grant = format!(
-                "[[targets.{}.grants.sql]]\nendpoint = \"{name}\"\nsqlite = \"/path/to/the/database.db\"\n",
+                "[[targets.{}.grants.sql]]\nendpoint = \"{name}\"\nsqlite = \"/path/to/the/database.db\"\n\
+                 # or, instead of `sqlite`, a server (or mysql = {{ … }}, for MariaDB too):\n\
+                 # postgresql = {{ host = \"db.example.com\", database = \"…\", user = \"…\", password = {{ store = \"…\" }} }}\n",
                 self.target
             );
             journal.refuse(Refusal {

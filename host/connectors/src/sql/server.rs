@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::idle::Idle;
+use super::idle::{Aged, Idle};
 use super::statement::{Use, permit};
 use super::target_server::Server;
 use super::{RowSet, SqlError, SqlErrorKind, Statement};
 
 /// Longest wait for a connection, its TLS and its authentication: three lost SYN packets.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait until a kept connection answers: one that a firewall has forgotten never does.
+const KEPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for somebody else's lock, as on SQLite.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is kept back of the time of a call, so that the guest can still be told that its statement took too long, and what it did.
@@ -21,8 +23,19 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Longest wait until a server has taken note that a statement is to be stopped.
 pub(super) const CUT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How a use of a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It read, or what it wrote is committed: there is nothing to roll back.
+    Well,
+    /// It was to write and could not.
+    Failed,
+}
+
 /// One connection to a server, which does one thing at a time.
 pub(super) trait Session: Sized + Send + 'static {
+    /// Whether what was written and not committed is gone for certain when the connection ends.
+    const ROLLS_BACK_WHEN_CUT: bool;
     /// Connects, and sees to it that the role may not do too much.
     fn connect(server: &Server) -> impl Future<Output = Result<Self, SqlError>> + Send;
     /// Begins a transaction: for [`Use::Query`] one that only reads. What it runs may take `left`.
@@ -33,9 +46,9 @@ pub(super) trait Session: Sized + Send + 'static {
     fn write(&mut self, statement: &Statement) -> impl Future<Output = Result<u64, SqlError>> + Send;
     /// Commits. After an error nothing was changed, unless it says that this is not known.
     fn commit(&mut self) -> impl Future<Output = Result<(), SqlError>> + Send;
-    /// Rolls back what is open and leaves nothing behind for who uses the connection next. False when something could not be
-    /// rolled back.
-    fn clean(&mut self) -> impl Future<Output = Result<bool, SqlError>> + Send;
+    /// Leaves nothing behind for who uses the connection next. After [`Ended::Failed`] it rolls back first; false when something could
+    /// not be rolled back.
+    fn clean(&mut self, ended: Ended) -> impl Future<Output = Result<bool, SqlError>> + Send;
     /// Ends the connection and what the server may still be doing for it.
     fn cut(self) -> impl Future<Output = ()> + Send;
 }
@@ -66,12 +79,23 @@ impl<S: Session> ServerEndpoint<S> {
         permit(&statement.sql, Use::Query)?;
         detached(deadline, async move |mut call: Call| {
             let mut taken = self.take(Use::Query, &mut call).await?;
-            let result = call.race(taken.session.read(&statement)).await;
+            let result = call.race(taken.connection.session.read(&statement)).await;
             let Some(result) = result else {
                 taken.cut();
                 return Err(SqlError::late());
             };
-            self.give_back(taken, result.as_ref().err(), &mut call).await;
+            // After these the server may still be sending, or is gone.
+            let broken = |error: &SqlError| {
+                matches!(
+                    error.kind,
+                    SqlErrorKind::LimitExceeded | SqlErrorKind::Unavailable
+                )
+            };
+            if result.as_ref().is_err_and(broken) {
+                taken.cut();
+            } else {
+                self.give_back(taken, Ended::Well, &mut call).await;
+            }
             result
         })
         .await
@@ -88,29 +112,34 @@ impl<S: Session> ServerEndpoint<S> {
             .try_for_each(|statement| permit(&statement.sql, Use::Execute))?;
         detached(deadline, async move |mut call: Call| {
             let mut taken = self.take(Use::Execute, &mut call).await?;
-            let result = match call.race(write_all(&mut taken.session, &statements)).await {
-                None => Err(SqlError::late()),
-                Some(Err(error)) => {
-                    let all_back = self.give_back(taken, Some(&error), &mut call).await;
-                    return Err(if all_back {
-                        error
-                    } else {
-                        error.with_unknown_effect()
-                    });
+            let session = &mut taken.connection.session;
+            let changed = match call.race(write_all(session, &statements)).await {
+                None => {
+                    taken.cut();
+                    return Err(undone(SqlError::late(), S::ROLLS_BACK_WHEN_CUT));
                 }
-                Some(Ok(changed)) => match call.race(taken.session.commit()).await {
-                    None => Err(SqlError::late().with_unknown_effect()),
-                    Some(committed) => committed.map(|()| changed),
-                },
+                Some(Err(error)) if error.kind == SqlErrorKind::Unavailable => {
+                    taken.cut();
+                    return Err(undone(error, S::ROLLS_BACK_WHEN_CUT));
+                }
+                Some(Err(error)) => {
+                    let all_back = self.give_back(taken, Ended::Failed, &mut call).await;
+                    return Err(undone(error, all_back));
+                }
+                Some(Ok(changed)) => changed,
             };
-            match result {
-                Ok(changed) => {
-                    self.give_back(taken, None, &mut call).await;
+            match call.race(session.commit()).await {
+                Some(Ok(())) => {
+                    self.give_back(taken, Ended::Well, &mut call).await;
                     Ok(changed)
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     taken.cut();
                     Err(error)
+                }
+                None => {
+                    taken.cut();
+                    Err(SqlError::late().with_unknown_effect())
                 }
             }
         })
@@ -124,59 +153,61 @@ impl<S: Session> ServerEndpoint<S> {
             let why = "no connection to the database became free";
             return Err(SqlError::new(SqlErrorKind::Busy, why));
         };
-        // One that was kept may be broken by now. Nothing has been asked of it then, so another one is taken.
-        while let Some(mut session) = self.idle.take() {
-            match call.race(session.begin(used, call.left())).await {
-                Some(Ok(())) => return Ok(Taken { session, slot }),
-                Some(Err(_)) => drop(tokio::spawn(session.cut())),
-                None => {
-                    Taken { session, slot }.cut();
-                    return Err(SqlError::late());
-                }
-            }
+        if let Some(connection) = self.kept(used, call).await {
+            return Ok(Taken { connection, slot });
         }
         let left = call.left();
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT.min(left), S::connect(&self.server));
-        let mut session = match call.race(connecting).await {
+        let session = match call.race(connecting).await {
             Some(Ok(connected)) => connected?,
             Some(Err(_)) | None => return Err(self.server.unreachable("no connection in time")),
         };
-        match call.race(session.begin(used, call.left())).await {
-            Some(Ok(())) => Ok(Taken { session, slot }),
-            Some(Err(error)) => {
-                Taken { session, slot }.cut();
-                Err(error)
-            }
-            None => {
-                Taken { session, slot }.cut();
-                Err(SqlError::late())
-            }
+        let made = Instant::now();
+        let mut connection = Aged { session, made };
+        match call.race(connection.session.begin(used, call.left())).await {
+            Some(Ok(())) => Ok(Taken { connection, slot }),
+            Some(Err(error)) => Err(error),
+            None => Err(SqlError::late()),
         }
     }
 
-    /// Keeps a connection for the next call, if it is whole. False when what was done could not all be rolled back.
-    async fn give_back(&self, mut taken: Taken<S>, error: Option<&SqlError>, call: &mut Call) -> bool {
-        // After these the server may still be sending, or is gone.
-        let broken = |error: &SqlError| {
-            matches!(
-                error.kind,
-                SqlErrorKind::LimitExceeded | SqlErrorKind::Unavailable
-            )
-        };
-        if error.is_some_and(broken) {
-            taken.cut();
-            return true;
+    /// A connection that was kept, with a transaction begun. It may be broken by now. Nothing of the guest's has been asked of it
+    /// then, so it is just dropped.
+    async fn kept(&self, used: Use, call: &mut Call) -> Option<Aged<S>> {
+        while let Some(mut kept) = self.idle.take() {
+            // Some time is left for a new connection.
+            let limit = KEPT_TIMEOUT.min(call.left() / 2);
+            let begun = tokio::time::timeout(limit, kept.session.begin(used, call.left()));
+            match call.race(begun).await {
+                Some(Ok(Ok(()))) => return Some(kept),
+                Some(Ok(Err(_))) => {}
+                Some(Err(_)) | None => self.idle.clear(),
+            }
         }
-        match call.race(taken.session.clean()).await {
+        None
+    }
+
+    /// Keeps a connection for the next call, if it is whole. False when what was done may not all be rolled back.
+    async fn give_back(&self, mut taken: Taken<S>, ended: Ended, call: &mut Call) -> bool {
+        match call.race(taken.connection.session.clean(ended)).await {
             Some(Ok(all_back)) => {
-                Idle::keep(&self.idle, taken.session);
+                Idle::keep(&self.idle, taken.connection);
                 all_back
             }
             Some(Err(_)) | None => {
                 taken.cut();
-                true
+                S::ROLLS_BACK_WHEN_CUT
             }
         }
+    }
+}
+
+/// What is told of statements that were not committed.
+fn undone(error: SqlError, all_back: bool) -> SqlError {
+    if all_back {
+        error
+    } else {
+        error.with_unknown_effect()
     }
 }
 
@@ -190,7 +221,7 @@ async fn write_all<S: Session>(session: &mut S, statements: &[Statement]) -> Res
 
 /// A connection in use.
 struct Taken<S> {
-    session: S,
+    connection: Aged<S>,
     slot: OwnedSemaphorePermit,
 }
 
@@ -198,7 +229,7 @@ impl<S: Session> Taken<S> {
     /// Ends it, without waiting until it is ended; its slot is free after that.
     fn cut(self) {
         tokio::spawn(async move {
-            self.session.cut().await;
+            self.connection.session.cut().await;
             drop(self.slot);
         });
     }

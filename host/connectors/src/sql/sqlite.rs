@@ -8,7 +8,8 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql};
 
 use super::confine::Confined;
-use super::{ROW_SET_BYTES_MAX, ROWS_MAX, RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
+use super::rows::Rows;
+use super::{RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
 use crate::journal::lock;
 
 /// Connections kept open: opening one costs more than most statements. Only one writes at a time anyway.
@@ -106,19 +107,19 @@ fn read(connection: &Connection, statement: &Statement) -> Result<RowSet, SqlErr
     bind(&mut prepared, &statement.parameters)?;
     let columns: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
     let width = columns.len();
-    let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+    let mut rows = Rows::new(columns);
     let mut found = prepared.raw_query();
     while let Some(row) = found.next()? {
-        let cells: Vec<SqlValue> = (0..width)
-            .map(|index| cell(row.get_ref(index)?))
-            .collect::<Result<_, _>>()?;
-        bytes = bytes.saturating_add(cells.iter().map(SqlValue::bytes).sum());
-        if rows.len() == ROWS_MAX || bytes > ROW_SET_BYTES_MAX {
-            return Err(SqlError::too_much());
+        rows.begin()?;
+        for index in 0..width {
+            let value = row.get_ref(index)?;
+            if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = value {
+                rows.room_for(bytes.len())?;
+            }
+            rows.push(cell(value)?)?;
         }
-        rows.push(cells);
     }
-    Ok(RowSet { columns, rows })
+    Ok(rows.done())
 }
 
 fn write(connection: &Connection, statement: &Statement) -> Result<u64, SqlError> {

@@ -1,10 +1,11 @@
 //! Which server an endpoint leads to, as whom, and what the operator is told when it cannot be used.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::UnixStream;
 use usher_lifecycle::targets::{SqlAddress, SqlServer, SqlTls};
 
@@ -12,6 +13,8 @@ use super::wire::{AddressError, Peer, Wire, addresses};
 use super::{SqlError, SqlErrorKind};
 use crate::secrets::{SecretString, Secrets};
 
+/// Largest file of authorities, in bytes, as for HTTPS.
+const CA_BYTES_MAX: u64 = 1024 * 1024;
 /// What a guest is told: who and where the server is, is none of its business.
 const UNUSABLE: &str = "the database cannot be used; the operator is told why";
 
@@ -81,11 +84,7 @@ impl Server {
     pub(super) async fn connect(&self) -> Result<(Wire, Peer), SqlError> {
         let io = |error: std::io::Error| self.unreachable(&error.to_string());
         match &self.grant.address {
-            SqlAddress::Tcp { .. } => {
-                let wire = Wire::tcp(&self.addresses().await?).await.map_err(io)?;
-                let peer = wire.peer("").map_err(io)?;
-                Ok((wire, peer))
-            }
+            SqlAddress::Tcp { .. } => Wire::tcp(&self.addresses().await?).await.map_err(io),
             SqlAddress::Socket(path) => {
                 let stream = UnixStream::connect(path).await.map_err(io)?;
                 Ok((Wire::Socket(stream), Peer::Socket(path.clone())))
@@ -128,7 +127,7 @@ impl Server {
             SqlAddress::Tcp {
                 tls: SqlTls::Ca(path),
                 ..
-            } => self.roots_of(path)?,
+            } => roots_of(path).map_err(|why| self.refused(&why))?,
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
@@ -136,21 +135,40 @@ impl Server {
             .map_err(|error| self.refused(&format!("TLS: {error}")))?;
         Ok(Some(config.with_root_certificates(roots).with_no_client_auth()))
     }
+}
 
-    fn roots_of(&self, path: &str) -> Result<RootCertStore, SqlError> {
-        let wrong = |why: String| self.refused(&format!("the authority's certificate in {path}: {why}"));
-        // A few KiB, once for each connection.
-        let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-            roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(wrong("there is no certificate".to_owned()));
-        }
-        Ok(roots)
+/// Whether the files that a grant names can be used.
+pub(super) fn check_files(grant: &SqlServer) -> Result<(), String> {
+    match &grant.address {
+        SqlAddress::Tcp {
+            tls: SqlTls::Ca(path),
+            ..
+        } => roots_of(path).map(drop),
+        SqlAddress::Tcp { .. } | SqlAddress::Socket(_) => Ok(()),
     }
+}
+
+/// What the file holds is not shown: it may be a key by mistake.
+fn roots_of(path: &str) -> Result<RootCertStore, String> {
+    let wrong = |why: &str| format!("the authority's certificate in {path}: {why}");
+    let mut pem = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(CA_BYTES_MAX + 1).read_to_end(&mut pem))
+        .map_err(|error| wrong(&error.to_string()))?;
+    if pem.len() as u64 > CA_BYTES_MAX {
+        return Err(wrong(&format!("there are more than {CA_BYTES_MAX} bytes")));
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|_| wrong("not all of it is PEM"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| wrong(&error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong("there is no certificate"));
+    }
+    Ok(roots)
 }
 
 /// What rustls found wrong, wherever it is in a chain of errors.
@@ -162,9 +180,56 @@ pub(super) fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<Str
             .and_then(std::io::Error::get_ref)
             .and_then(|inner| inner.downcast_ref::<rustls::Error>());
         if let Some(tls) = inner.or_else(|| error.downcast_ref::<rustls::Error>()) {
-            return Some(tls.to_string());
+            return Some(match tls {
+                rustls::Error::InvalidCertificate(
+                    CertificateError::UnknownIssuer | CertificateError::Other(_),
+                ) => format!(
+                    "{tls}; name the certificate of who issued the server's as `ca` beside `host`: ca = \"/path/to/ca.pem\""
+                ),
+                rustls::Error::InvalidCertificate(
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                ) => format!("{tls}; `host` must be a name that the server's certificate has"),
+                _ => tls.to_string(),
+            });
         }
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_an_authority_is_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let check = || {
+            let mut server = crate::sql::testing::on_loopback(1, "a", "b");
+            crate::sql::testing::tls_of(&mut server, SqlTls::Ca(path.to_str().unwrap().to_owned()));
+            check_files(&server)
+        };
+        assert!(check().unwrap_err().contains("ca.pem: No such file"));
+        for (content, expected) in [
+            ("not PEM", "there is no certificate"),
+            (
+                "-----BEGIN CERTIFICATE-----\n!secret!\n-----END CERTIFICATE-----\n",
+                "not all of it is PEM",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                "invalid peer certificate",
+            ),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let why = check().unwrap_err();
+            assert!(why.contains(expected) && !why.contains("secret"), "{why}");
+        }
+        std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).unwrap();
+        assert!(check().unwrap_err().contains("more than 1048576 bytes"));
+        let authority = crate::certificates::Authority::new("of a test");
+        std::fs::copy(authority.path(), &path).unwrap();
+        check().unwrap();
+    }
 }

@@ -1,10 +1,12 @@
 //! What tests with real database servers share: an endpoint as a call sees it, and a proxy that cuts the wire.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use usher_lifecycle::targets::{
     SecretReference, SqlAddress, SqlDatabase, SqlGrant, SqlServer, SqlTls, parse,
 };
@@ -118,11 +120,22 @@ impl Fixture {
             .await
     }
 
-    /// Begins a query and goes away in the middle of it.
-    pub(super) async fn abandon(&self, sql: &str, running: impl Fn() -> bool) {
+    /// Statements of a call that has this much time.
+    pub(super) async fn execute_within(&self, time: Duration, sql: &[&str]) -> Result<Vec<u64>, SqlError> {
+        let statements = sql.iter().map(|sql| statement(sql, vec![])).collect();
+        self.endpoints.execute("app", statements, &journal(time)).await
+    }
+
+    /// A query that runs by itself.
+    pub(super) fn begin_query(&self, sql: &str) -> tokio::task::JoinHandle<Result<RowSet, SqlError>> {
         let (endpoints, journal) = (Arc::clone(&self.endpoints), Arc::clone(&self.journal));
         let sql = statement(sql, vec![]);
-        let call = tokio::spawn(async move { endpoints.query("app", sql, &journal).await });
+        tokio::spawn(async move { endpoints.query("app", sql, &journal).await })
+    }
+
+    /// Begins a query and goes away in the middle of it.
+    pub(super) async fn abandon(&self, sql: &str, running: impl Fn() -> bool) {
+        let call = self.begin_query(sql);
         eventually("the statement runs", running).await;
         call.abort();
     }
@@ -188,6 +201,106 @@ pub(super) async fn losing_the_answer_to_commit(server_port: u16) -> u16 {
         }
     });
     port
+}
+
+/// A way to a server that can be disturbed, and on which round trips are counted.
+pub(super) struct Way {
+    pub(super) port: u16,
+    told: watch::Sender<Told>,
+    round_trips: Arc<AtomicUsize>,
+}
+
+/// Connections are numbered; those below a number are disturbed.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    come: usize,
+    silent_below: usize,
+    broken_below: usize,
+}
+
+impl Way {
+    pub(super) async fn to(server_port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (told, hears) = watch::channel(Told::default());
+        let round_trips = Arc::new(AtomicUsize::new(0));
+        let (counts, counted) = (told.clone(), Arc::clone(&round_trips));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let number = hears.borrow().come;
+                counts.send_modify(|told| told.come += 1);
+                let server = TcpStream::connect(("127.0.0.1", server_port)).await.unwrap();
+                tokio::spawn(disturbed(
+                    client,
+                    server,
+                    hears.clone(),
+                    number,
+                    Arc::clone(&counted),
+                ));
+            }
+        });
+        Self {
+            port,
+            told,
+            round_trips,
+        }
+    }
+
+    /// Nothing passes any more on the connections there are; they stay open.
+    pub(super) fn silence(&self) {
+        self.told.send_modify(|told| told.silent_below = told.come);
+    }
+
+    /// The connections there are break, and so do the next ones.
+    pub(super) fn break_these_and_the_next(&self, next: usize) {
+        self.told.send_modify(|told| told.broken_below = told.come + next);
+    }
+
+    pub(super) fn round_trips(&self) -> usize {
+        self.round_trips.load(Ordering::SeqCst)
+    }
+}
+
+async fn disturbed(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    mut hears: watch::Receiver<Told>,
+    number: usize,
+    round_trips: Arc<AtomicUsize>,
+) {
+    let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    let mut waits_for_answer = false;
+    loop {
+        let told = *hears.borrow_and_update();
+        if number < told.broken_below {
+            return;
+        }
+        if number < told.silent_below {
+            if hears.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        tokio::select! {
+            changed = hears.changed() => if changed.is_err() { return },
+            read = client.read(&mut asked) => match read {
+                Ok(count) if count > 0 => {
+                    waits_for_answer = true;
+                    if server.write_all(&asked[..count]).await.is_err() { return }
+                }
+                _ => return,
+            },
+            read = server.read(&mut answered) => match read {
+                Ok(count) if count > 0 => {
+                    if std::mem::take(&mut waits_for_answer) {
+                        round_trips.fetch_add(1, Ordering::SeqCst);
+                    }
+                    if client.write_all(&answered[..count]).await.is_err() { return }
+                }
+                _ => return,
+            },
+        }
+    }
 }
 
 async fn relay(mut client: TcpStream, mut server: TcpStream) {

@@ -64,7 +64,7 @@ impl Peer {
     /// Connects again.
     pub(super) async fn connect(&self) -> io::Result<Wire> {
         match self {
-            Self::Tcp(address) => Wire::tcp(&[*address]).await,
+            Self::Tcp(address) => Ok(Wire::tcp(&[*address]).await?.0),
             Self::Socket(path) => Ok(Wire::Socket(UnixStream::connect(path).await?)),
         }
     }
@@ -77,20 +77,13 @@ pub(super) enum Wire {
 }
 
 impl Wire {
-    /// To the first of these addresses that answers.
-    pub(super) async fn tcp(addresses: &[SocketAddr]) -> io::Result<Self> {
+    /// To the first of these addresses that answers, and which it was.
+    pub(super) async fn tcp(addresses: &[SocketAddr]) -> io::Result<(Self, Peer)> {
         let stream = TcpStream::connect(addresses).await?;
         // Messages are written whole; waiting to fill a packet only delays them.
         stream.set_nodelay(true)?;
-        Ok(Self::Tcp(stream))
-    }
-
-    /// Where it has gone to.
-    pub(super) fn peer(&self, socket: &str) -> io::Result<Peer> {
-        Ok(match self {
-            Self::Tcp(stream) => Peer::Tcp(stream.peer_addr()?),
-            Self::Socket(_) => Peer::Socket(socket.to_owned()),
-        })
+        let peer = Peer::Tcp(stream.peer_addr()?);
+        Ok((Self::Tcp(stream), peer))
     }
 }
 

@@ -120,7 +120,6 @@ async fn a_compiler_that_crashes_is_reported_and_nothing_else_happens() {
     let bytes = made("base", str::to_owned);
     for (text, expected) in [
         ("kill -SEGV $$", "signal 11"),
-        ("kill -KILL $$", "out of memory?"),
         (
             "echo 'thread panicked' >&2; exit 101",
             "exit code 101: thread panicked",
@@ -132,10 +131,40 @@ async fn a_compiler_that_crashes_is_reported_and_nothing_else_happens() {
             "{expected}: {error}"
         );
     }
-    let error = refusal(script(folder.path(), "echo nonsense"), bytes.clone()).await;
-    assert!(matches!(&error, LoadError::Host(_)), "{error}");
+    for (not_the_component, expected) in [
+        ("echo nonsense", "no code"),
+        ("kill -KILL $$", "out of memory?"),
+        ("echo 'no such limit' >&2; exit 70", "no such limit"),
+    ] {
+        let error = refusal(script(folder.path(), not_the_component), bytes.clone()).await;
+        assert!(
+            matches!(&error, LoadError::Host(why) if why.contains(expected)),
+            "{expected}: {error}"
+        );
+    }
     let error = refusal(Compiler::program(PathBuf::from("/nonexistent")), bytes).await;
     assert!(error.to_string().contains("does not start"), "{error}");
+}
+
+/// How often a sandbox starts its compiler for bytes that are loaded three times.
+async fn compilations(ends: &str) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let count = folder.path().join("count");
+    let counting = format!("echo once >> {}; {ends}", count.display());
+    let sandbox = forgetful(script(folder.path(), &counting));
+    for _ in 0..3 {
+        let loaded = sandbox.inspect(made("base", str::to_owned)).await;
+        assert!(loaded.is_err());
+    }
+    std::fs::read_to_string(count).unwrap().lines().count()
+}
+
+#[tokio::test]
+async fn a_refused_component_is_not_compiled_again_for_the_next_target() {
+    assert_eq!(compilations("echo 'bad bytes' >&2; exit 65").await, 1);
+    assert_eq!(compilations("kill -SEGV $$").await, 1);
+    // What may be better next time is tried again.
+    assert_eq!(compilations("kill -KILL $$").await, 3);
 }
 
 #[tokio::test]

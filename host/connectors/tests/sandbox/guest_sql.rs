@@ -67,7 +67,9 @@ async fn an_endpoint_that_is_not_granted_is_named() {
     };
     assert_eq!(
         grant,
-        "[[targets.app.grants.sql]]\nendpoint = \"payroll\"\nsqlite = \"/path/to/the/database.db\"\n"
+        "[[targets.app.grants.sql]]\nendpoint = \"payroll\"\nsqlite = \"/path/to/the/database.db\"\n\
+             # or, instead of `sqlite`, a server (or mysql = { … }, for MariaDB too):\n\
+             # postgresql = { host = \"db.example.com\", database = \"…\", user = \"…\", password = { store = \"…\" } }\n"
     );
 }
 

@@ -1,12 +1,16 @@
 //! Access tokens: fetched once for all, renewed in time, kept over reloads, and honest errors when there is none.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use serde_json::json;
-use usher_connectors::{Connector as _, FixedSecrets, Generation, SecretString, Secrets as _};
+use usher_connectors::{
+    Connector as _, FixedSecrets, Generation, Kept, PLACEHOLDER_BYTES, SecretString, Secrets,
+};
 use usher_lifecycle::connector::{CallError, Effect, ErrorKind};
-use usher_lifecycle::targets::{Target, parse};
+use usher_lifecycle::targets::{SecretReference, Target, parse};
 
 use crate::peer::{Answer, Asked, Peer, answer};
 use crate::support::{login, sandbox, write};
@@ -35,10 +39,82 @@ fn secrets() -> FixedSecrets {
         .with("refresh", "refresh-0000")
 }
 
-async fn load(target: &Target, secrets: &FixedSecrets) -> Arc<Generation> {
+async fn load(target: &Target, secrets: &(impl Secrets + Clone + 'static)) -> Arc<Generation> {
     let component = usher_tests::component("usher-guest-hostile");
     let loaded = sandbox().load(component, target, Arc::new(secrets.clone())).await;
     loaded.unwrap()
+}
+
+/// Secrets in a store that has its bad times.
+#[derive(Clone)]
+struct Ailing {
+    secrets: FixedSecrets,
+    /// Nothing can be kept.
+    full: Arc<AtomicBool>,
+    /// What is in the store cannot be had.
+    gone: Arc<AtomicBool>,
+    /// What is in the store is told as it was at first.
+    stale: Option<&'static str>,
+    looks: Arc<AtomicUsize>,
+}
+
+impl Ailing {
+    fn new() -> Self {
+        Self {
+            secrets: secrets(),
+            full: Arc::default(),
+            gone: Arc::default(),
+            stale: None,
+            looks: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Secrets for Ailing {
+    async fn resolve(&self, reference: &SecretReference) -> Result<SecretString, String> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        match (reference, self.stale) {
+            (SecretReference::Store(_), _) if self.gone.load(Ordering::SeqCst) => {
+                Err("the store is down".to_owned())
+            }
+            (SecretReference::Store(_), Some(stale)) => Ok(SecretString::new(stale)),
+            _ => self.secrets.resolve(reference).await,
+        }
+    }
+
+    async fn keep(&self, reference: &SecretReference, secret: &SecretString) -> Result<Kept, String> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err("the store is full".to_owned());
+        }
+        self.secrets.keep(reference, secret).await
+    }
+
+    fn placeholder_bytes(&self) -> [u8; PLACEHOLDER_BYTES] {
+        self.secrets.placeholder_bytes()
+    }
+}
+
+fn stored() -> SecretReference {
+    SecretReference::Store("refresh".parse().unwrap())
+}
+
+/// Gives a new refresh token each time, which voids the one before: `refresh-0001`, `refresh-0002` and so on. Its access tokens end at once.
+async fn rotating() -> Peer {
+    let count = AtomicUsize::new(0);
+    let valid = Mutex::new("refresh-0000".to_owned());
+    Peer::start(move |asked: &Asked| {
+        let mut valid = valid.lock().unwrap();
+        if !asked.body.contains(&format!("refresh_token={valid}")) {
+            return answer(400, r#"{"error":"invalid_grant"}"#);
+        }
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        *valid = format!("refresh-{number:04}");
+        let token =
+            json!({ "access_token": format!("token-{number:04}"), "expires_in": 0, "refresh_token": *valid });
+        answer(200, token.to_string())
+    })
+    .await
 }
 
 async fn call(generation: &Generation) -> Result<String, CallError> {
@@ -165,20 +241,7 @@ async fn a_token_that_was_accepted_and_is_refused_now_is_replaced_once() {
 
 #[tokio::test]
 async fn a_rotated_refresh_token_is_kept_where_the_old_one_stood() {
-    let count = AtomicUsize::new(0);
-    let valid = Mutex::new("refresh-0000".to_owned());
-    let tokens = Peer::start(move |asked: &Asked| {
-        let mut valid = valid.lock().unwrap();
-        if !asked.body.contains(&format!("refresh_token={valid}")) {
-            return answer(400, r#"{"error":"invalid_grant"}"#);
-        }
-        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
-        *valid = format!("refresh-{number:04}");
-        let token =
-            json!({ "access_token": format!("token-{number:04}"), "expires_in": 0, "refresh_token": *valid });
-        answer(200, token.to_string())
-    })
-    .await;
+    let tokens = rotating().await;
     let api = Peer::start(|_| answer(200, "ok")).await;
     let secrets = secrets();
     let generation = load(&target(&api, &tokens, "GET", REFRESH), &secrets).await;
@@ -190,8 +253,7 @@ async fn a_rotated_refresh_token_is_kept_where_the_old_one_stood() {
         sent,
         [0, 1, 2].map(|number| format!("grant_type=refresh_token&refresh_token=refresh-000{number}"))
     );
-    let reference = usher_lifecycle::targets::SecretReference::Store("refresh".parse().unwrap());
-    let kept: SecretString = secrets.resolve(&reference).await.unwrap();
+    let kept: SecretString = secrets.resolve(&stored()).await.unwrap();
     assert_eq!(kept.expose(), "refresh-0003");
     // Somebody set another one: it is void there, which is told; nothing is sent to the target.
     secrets.set("refresh", "refresh-wrong");
@@ -228,6 +290,85 @@ async fn a_rotated_refresh_token_that_cannot_be_written_is_kept_in_memory() {
             "grant_type=refresh_token&refresh_token=next-1&client_id=usher",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_rotated_refresh_token_that_could_not_be_kept_is_not_lost_and_kept_later() {
+    let (api, tokens) = (Peer::start(|_| answer(200, "ok")).await, rotating().await);
+    let secrets = Ailing::new();
+    let generation = load(&target(&api, &tokens, "GET", REFRESH), &secrets).await;
+    secrets.full.store(true, Ordering::SeqCst);
+    call(&generation).await.unwrap();
+    // Now nothing can be read either. What the server gave is in memory and goes on.
+    secrets.gone.store(true, Ordering::SeqCst);
+    call(&generation).await.unwrap();
+    let sent: Vec<String> = tokens.asked().into_iter().map(|asked| asked.body).collect();
+    assert_eq!(
+        sent,
+        [0, 1].map(|number| format!("grant_type=refresh_token&refresh_token=refresh-000{number}"))
+    );
+    // The store is well again: the token gets there without another request.
+    secrets.gone.store(false, Ordering::SeqCst);
+    secrets.full.store(false, Ordering::SeqCst);
+    let until = Instant::now() + Duration::from_secs(20);
+    while secrets.resolve(&stored()).await.unwrap().expose() != "refresh-0002" {
+        assert!(Instant::now() < until, "not kept again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    call(&generation).await.unwrap();
+    assert!(tokens.asked()[2].body.ends_with("refresh-0002"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_was_kept_is_used_even_if_the_old_one_is_still_read() {
+    let (api, tokens) = (Peer::start(|_| answer(200, "ok")).await, rotating().await);
+    let secrets = Ailing {
+        stale: Some("refresh-0000"),
+        ..Ailing::new()
+    };
+    let generation = load(&target(&api, &tokens, "GET", REFRESH), &secrets).await;
+    call(&generation).await.unwrap();
+    call(&generation).await.unwrap();
+    // The old one again would look like theft to the server.
+    let sent: Vec<String> = tokens.asked().into_iter().map(|asked| asked.body).collect();
+    assert_eq!(
+        sent,
+        [0, 1].map(|number| format!("grant_type=refresh_token&refresh_token=refresh-000{number}"))
+    );
+}
+
+#[tokio::test]
+async fn a_connector_that_provokes_401_does_not_hammer_the_token_endpoint() {
+    let tokens = counting(3600).await;
+    let api = Peer::start(|asked| answer(if asked.path_and_query == "/no" { 401 } else { 200 }, "x")).await;
+    let mut target = target(&api, &tokens, "GET", CLIENT);
+    // Each token is accepted once, so that each is known to be good.
+    let pair = [
+        json!({ "method": "GET", "path": "/yes" }),
+        json!({ "method": "GET", "path": "/no" }),
+    ];
+    target.settings["requests"] = pair.iter().cycle().take(20).cloned().collect();
+    call(load(&target, &secrets()).await.as_ref()).await.unwrap();
+    assert_eq!(tokens.asked().len(), 3, "the first and two renewals");
+}
+
+#[tokio::test]
+async fn what_is_sent_again_counts_again_and_a_secret_is_looked_up_once() {
+    let good = Arc::new(Mutex::new("token-0001".to_owned()));
+    let (api, tokens) = (Peer::start(accepting(&good)).await, counting(3600).await);
+    let mut target = target(&api, &tokens, "POST", CLIENT);
+    target.limits.transfer_kib = 1;
+    target.settings["requests"][0]["body"] = json!("b".repeat(600));
+    let secrets = Ailing::new();
+    let generation = load(&target, &secrets).await;
+    assert!(call(&generation).await.unwrap().ends_with("welcome"));
+    let before = secrets.looks.load(Ordering::SeqCst);
+    assert!(call(&generation).await.unwrap().ends_with("welcome"));
+    assert_eq!(secrets.looks.load(Ordering::SeqCst) - before, 1);
+    // Twice 600 bytes are more than 1 KiB: the request is not sent again.
+    *good.lock().unwrap() = "token-0002".to_owned();
+    assert!(call(&generation).await.unwrap().starts_with("401 "));
+    assert_eq!(api.asked().len(), 3);
 }
 
 #[tokio::test]

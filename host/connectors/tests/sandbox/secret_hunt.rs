@@ -117,7 +117,7 @@ fn repeat(asked: &Asked) -> Answer {
 }
 
 const LINES: &str = "[targets.app.secrets.admin]\nvalue = { env = \"ADMIN\" }\n\
-    [[targets.app.secrets.admin.places]]\nmethod = \"POST\"\npath = \"/login\"\njson-pointer = \"/password\"";
+    [[targets.app.secrets.admin.places]]\nscheme = \"http\"\nmethod = \"POST\"\npath = \"/login\"\njson-pointer = \"/password\"";
 
 async fn hunted(way_out: &str, masked: &str, leak: Option<&str>) -> String {
     let api = Peer::start(repeat).await;
@@ -143,9 +143,9 @@ async fn hunted(way_out: &str, masked: &str, leak: Option<&str>) -> String {
     .collect();
     let password = "{\"password\":\"@password@\"}";
     requests.extend([
-        json!({ "method": "POST", "path": "/login", "body": password }),
-        json!({ "method": "POST", "path": "/body", "body": password }),
-        json!({ "method": "POST", "path": "/login", "body": "{\"x\":\"@password@\",\"password\":\"@password@\"}" }),
+        json!({ "method": "POST", "path": "/login", "headers": { "content-type": "application/json" }, "body": password }),
+        json!({ "method": "POST", "path": "/body", "headers": { "content-type": "application/json" }, "body": password }),
+        json!({ "method": "POST", "path": "/login", "headers": { "content-type": "application/json" }, "body": "{\"x\":\"@password@\",\"password\":\"@password@\"}" }),
         json!({ "method": "POST", "path": "/token", "authority": format!("127.0.0.1:{}", tokens.port) }),
         json!({ "path": "/", "authority": "169.254.169.254" }),
         json!({ "path": "/", "authority": "user@127.0.0.1" }),

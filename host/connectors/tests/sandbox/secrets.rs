@@ -65,9 +65,9 @@ async fn call(target: &Target) -> Result<Vec<String>, CallError> {
 
 const BEARER: &str = "[targets.app.http-auth.bearer]\nenv = \"TOKEN\"";
 const DECLARED: &str = "[targets.app.secrets.admin]\nvalue = { env = \"TOKEN\" }\n\
-    [[targets.app.secrets.admin.places]]\nmethod = \"POST\"\npath = \"/login\"\njson-pointer = \"/password\"\n\
-    [[targets.app.secrets.admin.places]]\nmethod = \"POST\"\npath = \"/form\"\nform-field = \"password\"\n\
-    [[targets.app.secrets.admin.places]]\nmethod = \"GET\"\npath = \"/users/*/key\"\nheader = \"X-Admin\"";
+    [[targets.app.secrets.admin.places]]\nscheme = \"http\"\nmethod = \"POST\"\npath = \"/login\"\njson-pointer = \"/password\"\n\
+    [[targets.app.secrets.admin.places]]\nscheme = \"http\"\nmethod = \"POST\"\npath = \"/form\"\nform-field = \"password\"\n\
+    [[targets.app.secrets.admin.places]]\nscheme = \"http\"\nmethod = \"GET\"\npath = \"/users/*/key\"\nheader = \"X-Admin\"";
 
 #[tokio::test]
 async fn every_kind_of_authentication_arrives_and_none_is_seen() {
@@ -133,8 +133,8 @@ async fn a_changed_secret_is_in_the_next_request_of_the_same_generation() {
 async fn a_placeholder_becomes_the_secret_where_it_is_declared() {
     let peer = Peer::start(|_| answer(200, "fine")).await;
     let requests = json!([
-        { "method": "POST", "path": "/login?x=1", "body": "{\"user\":\"me\", \"password\":\"@password@\"}" },
-        { "method": "POST", "path": "/form", "body": "user=me&password=@password@&x=1" },
+        { "method": "POST", "path": "/login?x=1", "headers": { "content-type": "application/json" }, "body": "{\"user\":\"me\", \"password\":\"@password@\"}" },
+        { "method": "POST", "path": "/form", "headers": { "content-type": "application/x-www-form-urlencoded" }, "body": "user=me&password=@password@&x=1" },
         { "path": "/users/7/key", "headers": { "x-admin": "@password@" } },
     ]);
     let generation = load(&target(&peer, &sending(&requests), DECLARED), &secrets()).await;
@@ -153,15 +153,15 @@ async fn a_placeholder_becomes_the_secret_where_it_is_declared() {
 async fn a_placeholder_anywhere_else_does_not_leave_and_the_rule_is_told() {
     let cases = [
         (
-            json!({ "method": "POST", "path": "/other", "body": "{\"password\":\"@password@\"}" }),
+            json!({ "method": "POST", "path": "/other", "headers": { "content-type": "application/json" }, "body": "{\"password\":\"@password@\"}" }),
             "path = \"/other\"",
         ),
         (
-            json!({ "method": "PUT", "path": "/login", "body": "{\"password\":\"@password@\"}" }),
+            json!({ "method": "PUT", "path": "/login", "headers": { "content-type": "application/json" }, "body": "{\"password\":\"@password@\"}" }),
             "method = \"PUT\"",
         ),
         (
-            json!({ "method": "POST", "path": "/login", "body": "{\"name\":\"@password@\"}" }),
+            json!({ "method": "POST", "path": "/login", "headers": { "content-type": "application/json" }, "body": "{\"name\":\"@password@\"}" }),
             "json-pointer = \"/name\"",
         ),
         (
@@ -182,7 +182,7 @@ async fn a_placeholder_anywhere_else_does_not_leave_and_the_rule_is_told() {
     }
     for request in [
         json!({ "path": "/login?p=@password@" }),
-        json!({ "method": "POST", "path": "/login", "body": "{\"password\":\"x@password@\"}" }),
+        json!({ "method": "POST", "path": "/login", "headers": { "content-type": "application/json" }, "body": "{\"password\":\"x@password@\"}" }),
         json!({ "path": "/users/7/key", "headers": { "x-admin": "Key @password@" } }),
     ] {
         let peer = Peer::start(|_| answer(200, "fine")).await;
@@ -323,6 +323,50 @@ async fn answers_without_a_secret_come_whole() {
         .await
         .unwrap();
     assert!(answers[0].ends_with(&body), "{}", answers[0].len());
+}
+
+#[tokio::test]
+async fn a_check_tells_what_the_host_met_behind_a_vague_error() {
+    let refusing = Peer::start(|_| answer(400, r#"{"error":"invalid_client"}"#)).await;
+    let proxy = Peer::start(|_| answer(407, "who are you?")).await;
+    let oauth2 = format!(
+        "[targets.app.http-auth.oauth2]\ntoken-url = \"http://127.0.0.1:{}/t\"\nprivate-addresses = true\nclient-id = \"u\"\nclient-secret = {{ env = \"TOKEN\" }}",
+        refusing.port
+    );
+    let proxied = format!(
+        "[targets.app.proxy]\nurl = \"http://127.0.0.1:{}\"\nprivate-addresses = true\nusername = \"u\"\npassword = {{ env = \"TOKEN\" }}",
+        proxy.port
+    );
+    let cases = [
+        (json!([{ "path": "/" }]), oauth2, "invalid_client".to_owned()),
+        (
+            json!([{ "path": "/" }]),
+            proxied,
+            format!("the proxy 127.0.0.1:{} ", proxy.port),
+        ),
+        (
+            json!([{ "path": "/", "authority": "b.example" }]),
+            String::new(),
+            "\nhost = \"b.example\"\n".to_owned(),
+        ),
+        (
+            json!([{ "path": "/" }, { "path": "/" }]),
+            "[targets.app.limits]\nrequests = 1".to_owned(),
+            "requests = 1".to_owned(),
+        ),
+    ];
+    for (requests, lines, says) in cases {
+        let peer = Peer::start(|_| answer(200, "fine")).await;
+        let settings = json!({ "requests": requests, "swallow": true });
+        let generation = load(&target(&peer, &settings, &lines), &secrets()).await;
+        let report = generation.check().await.unwrap();
+        let told = report
+            .steps
+            .iter()
+            .any(|step| !step.ok && step.detail.contains(&says));
+        assert!(told, "{says}: {report:?}");
+        assert!(!format!("{report:?}").contains(SECRET), "{report:?}");
+    }
 }
 
 #[tokio::test]

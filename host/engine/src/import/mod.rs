@@ -299,9 +299,9 @@ fn report(snapshot: &NewSnapshot, scan: &Scan, id: SnapshotId) -> ImportReport {
     }
 }
 
-/// All good records of a file against nothing known, for the property tests.
-#[cfg(test)]
-pub(crate) fn read_records(
+/// All good records of a file against nothing known: for property tests and the fuzz targets in `tests/fuzz`.
+#[doc(hidden)]
+pub fn read_records(
     bytes: &[u8],
     source: &SourcePolicy,
     zones: &jiff::tz::TimeZoneDatabase,

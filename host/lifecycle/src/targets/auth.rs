@@ -6,18 +6,30 @@ use crate::document::item::Item;
 use crate::document::reader::Table;
 use crate::policy::LABEL_CHARS_MAX;
 
-/// Headers that belong to the transport; setting one could smuggle a second request or name another host.
-const TRANSPORT_HEADERS: [&str; 9] = [
+/// Headers that frame a message or belong to one connection; setting one could smuggle a second request or name another host.
+const CONNECTION_HEADERS: [&str; 13] = [
     "connection",
     "content-length",
+    "expect",
     "host",
+    "http2-settings",
     "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
     "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
 ];
+
+/// Whether a header is the host's alone, whatever the letters' case.
+pub fn belongs_to_connection(name: &str) -> bool {
+    CONNECTION_HEADERS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// How the host authenticates HTTP requests; the connector never sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpAuth {
@@ -142,14 +154,14 @@ fn read_header(item: &Item<'_, '_>) -> Option<HttpAuth> {
 /// The name of a header that may be set.
 pub(super) fn read_header_name(item: &Item<'_, '_>) -> Option<String> {
     let text = item.label(LABEL_CHARS_MAX)?;
-    let lower = text.to_ascii_lowercase();
     if !text
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     {
         item.mistake("the name of a header has letters, digits, - and _");
         None
-    } else if TRANSPORT_HEADERS.contains(&lower.as_str()) {
+    } else if belongs_to_connection(text) {
+        let lower = text.to_ascii_lowercase();
         item.mistake(format!("`{lower}` belongs to the connection and cannot be set"));
         None
     } else {

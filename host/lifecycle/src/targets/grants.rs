@@ -58,7 +58,7 @@ fn read_endpoints<T>(
 fn read_http(table: &Table<'_, '_>) -> Option<HttpGrant> {
     let scheme = table
         .need("scheme", "\"https\" or \"http\"")
-        .and_then(|item| item.choice(&[("https", HttpScheme::Https), ("http", HttpScheme::Http)]));
+        .and_then(|item| read_scheme(&item));
     let host = table
         .need("host", "the exact host name")
         .and_then(|item| read_host(&item, item.text()?));
@@ -82,6 +82,11 @@ fn read_http(table: &Table<'_, '_>) -> Option<HttpGrant> {
         path_prefix: path_prefix?,
         private_addresses: private_addresses?,
     })
+}
+
+/// `https` or `http`.
+pub(super) fn read_scheme(item: &Item<'_, '_>) -> Option<HttpScheme> {
+    item.choice(&[("https", HttpScheme::Https), ("http", HttpScheme::Http)])
 }
 
 /// `text`, which stands in `item`, as an exact host.

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::name::{Name, TargetName};
 
-pub use auth::HttpAuth;
+pub use auth::{HttpAuth, belongs_to_connection};
 pub use grants::ENDPOINTS_MAX;
 pub use oauth2::{ClientAuth, OAuth2, TokenUrl};
 pub use parse::{LIMITS_MAX, TARGETS_MAX, parse};

@@ -9,10 +9,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Grants;
 use super::auth::read_header_name;
-use super::grants::{METHODS, read_host, read_path_prefix};
+use super::grants::{METHODS, read_host, read_path_prefix, read_scheme};
 use super::parse::read_absolute_path;
+use super::{Grants, HttpScheme};
 use crate::document::item::Item;
 use crate::document::reader::Table;
 use crate::name::{NAME_BYTES_MAX, Name};
@@ -57,6 +57,8 @@ pub struct DeclaredSecret {
 pub struct SecretPlace {
     /// The request's method.
     pub method: String,
+    /// `https`, unless it is said that it may go in the clear.
+    pub scheme: HttpScheme,
     /// The granted host it may go to; any granted one when not said, which is possible only while one host is granted.
     pub host: Option<String>,
     /// The request's path, without query. A part that is `*` stands for any one part.
@@ -192,6 +194,9 @@ fn read_place(table: &Table<'_, '_>) -> Option<SecretPlace> {
             }
             known.then(|| text.to_owned())
         });
+    let scheme = table
+        .take("scheme")
+        .map_or(Some(HttpScheme::Https), |item| read_scheme(&item));
     let host = table
         .take("host")
         .map_or(Some(None), |item| read_host(&item, item.text()?).map(Some));
@@ -218,6 +223,7 @@ fn read_place(table: &Table<'_, '_>) -> Option<SecretPlace> {
     };
     Some(SecretPlace {
         method: method?,
+        scheme: scheme?,
         host: host?,
         path: path?,
         position: position?,
@@ -274,8 +280,24 @@ pub(super) fn check_secrets(
                 None if hosts.is_empty() => {
                     item.mistake(format!("`{name}` may go nowhere: no HTTP endpoint is granted"));
                 }
-                Some(_) | None => {}
+                Some(_) | None => check_scheme(item, name, place, grants),
             }
+        }
+    }
+}
+
+/// A secret goes in the clear only where that is said.
+fn check_scheme(item: &Item<'_, '_>, name: &Name, place: &SecretPlace, grants: &Grants) {
+    let granted = grants.http.iter().any(|grant| {
+        grant.scheme == place.scheme && place.host.as_ref().is_none_or(|host| *host == grant.host)
+    });
+    match place.scheme {
+        _ if granted => {}
+        HttpScheme::Https => item.mistake(format!(
+            "`{name}` may go over https, but only http is granted: if it may be read on the way, add scheme = \"http\" to the place"
+        )),
+        HttpScheme::Http => {
+            item.mistake(format!("`{name}` may go over http, but only https is granted"));
         }
     }
 }
@@ -316,7 +338,7 @@ mod tests {
     #[test]
     fn a_declared_secret_reads_with_its_places() {
         let places = format!(
-            "{PLACE}[[targets.a.secrets.admin.places]]\nmethod = \"PUT\"\nhost = \"a.example\"\npath = \"/x\"\nheader = \"X-Admin\"\n"
+            "{PLACE}[[targets.a.secrets.admin.places]]\nmethod = \"PUT\"\nscheme = \"https\"\nhost = \"a.example\"\npath = \"/x\"\nheader = \"X-Admin\"\n"
         );
         let settings = "{ deep = [{ login = { secret = \"admin\" } }] }";
         let targets = with(&["a.example"], settings, &declared(&places))
@@ -329,18 +351,41 @@ mod tests {
             [
                 SecretPlace {
                     method: "POST".to_owned(),
+                    scheme: HttpScheme::Https,
                     host: None,
                     path: "/Users/*/password".to_owned(),
                     position: SecretPosition::JsonPointer("/password".to_owned()),
                 },
                 SecretPlace {
                     method: "PUT".to_owned(),
+                    scheme: HttpScheme::Https,
                     host: Some("a.example".to_owned()),
                     path: "/x".to_owned(),
                     position: SecretPosition::Header("X-Admin".to_owned()),
                 }
             ]
         );
+    }
+
+    #[test]
+    fn in_the_clear_only_where_that_is_said() {
+        let read = |granted: &str, scheme: &str| {
+            let place = PLACE.replace("json", &format!("{scheme}\njson"));
+            let text = format!(
+                "[targets.a]\nconnector = \"c\"\nsettings = {{ password = {{ secret = \"admin\" }} }}\n\
+                 [[targets.a.grants.http]]\nscheme = \"{granted}\"\nhost = \"a.example\"\n{}",
+                declared(&place)
+            );
+            parse("t.toml", &text)
+                .map(drop)
+                .map_err(|errors| errors.to_string())
+        };
+        assert_eq!(read("https", ""), Ok(()));
+        assert_eq!(read("http", "scheme = \"http\""), Ok(()));
+        let errors = read("http", "").unwrap_err();
+        assert!(errors.contains("add scheme = \"http\""), "{errors}");
+        let errors = read("https", "scheme = \"http\"").unwrap_err();
+        assert!(errors.contains("only https is granted"), "{errors}");
     }
 
     #[test]

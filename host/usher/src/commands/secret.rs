@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde::Serialize;
 use usher_lifecycle::name::Name;
-use usher_store::{SECRET_BYTES_MAX, SecretInfo, SecretStore as _};
+use usher_store::{SECRET_BYTES_MAX, SecretInfo, SecretStore as _, StoreError};
 use zeroize::Zeroizing;
 
 use crate::cli::Global;
@@ -77,7 +77,14 @@ impl SecretCommand {
             }
             Self::Remove { name } => {
                 let app = App::open(global).await?;
-                app.store.remove_secret(name, &app.context()).await?;
+                let removed = app.store.remove_secret(name, &app.context()).await;
+                removed.map_err(|error| match error {
+                    StoreError::NotFound(_) => {
+                        Failure::new(Exit::BadInput, format!("the store holds no secret `{name}`"))
+                            .advice("`usher secret list` tells which there are")
+                    }
+                    other => other.into(),
+                })?;
                 output.answer(&Removed { removed: name }, |_, _| format!("Removed {name}\n"))?;
             }
         }

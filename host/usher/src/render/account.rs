@@ -7,7 +7,7 @@ use usher_lifecycle::operation::OperationState;
 use usher_lifecycle::state::IdentityState;
 use usher_lifecycle::table::DesiredKind;
 
-use super::escape::{message, safe, value, word};
+use super::escape::{message, message_lines, safe, value, word};
 use super::ink::{Ink, Style};
 use super::table::{ROWS_MAX, more};
 
@@ -120,7 +120,10 @@ pub(crate) fn queued(operation: &OperationView, indent: usize, ink: &Ink) -> Str
     }
     out.push('\n');
     if let Some(text) = &operation.message {
-        out.push_str(&format!("{pad}    {}\n", message(text)));
+        out.push_str(&format!(
+            "{pad}    {}\n",
+            message_lines(text, &format!("{pad}    "))
+        ));
     }
     out
 }

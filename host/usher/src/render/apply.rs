@@ -4,7 +4,7 @@ use usher_engine::run::{ApplyReport, ApplyTotal, Left, RetryReason, TroubleState
 use usher_lifecycle::targets::ApplyMode;
 
 use super::account::problems;
-use super::escape::{message, safe};
+use super::escape::{message_lines, safe};
 use super::identity::heading;
 use super::ink::{Ink, Style};
 use super::plan::{apply_mode, observed};
@@ -82,7 +82,7 @@ fn troubles(report: &ApplyReport, ink: &Ink) -> String {
             trouble.operation,
             safe(&trouble.verb),
             safe(&trouble.account),
-            message(&trouble.message)
+            message_lines(&trouble.message, "      ")
         ));
     }
     out.push_str(&more(report.troubles.len(), ROWS_MAX, 2));
@@ -97,7 +97,7 @@ fn retries(retries: &[RetryReason]) -> String {
             "{}: {} retried, latest: {}\n",
             reason.target,
             grouped(reason.operations),
-            message(&reason.message)
+            message_lines(&reason.message, "      ")
         )
     };
     let lines: String = retries.iter().map(line).collect();
@@ -118,7 +118,7 @@ fn paused(report: &ApplyReport, ink: &Ink) -> String {
             "{} target {} was paused {until}: {}\n",
             ink.paint(Style::Warn, "!"),
             target.target,
-            message(&target.reason)
+            message_lines(&target.reason, "      ")
         )
     };
     let lines: String = report.paused.iter().map(line).collect();

@@ -3,7 +3,7 @@
 use usher_lifecycle::connector::CheckReport;
 use usher_lifecycle::name::TargetName;
 
-use super::escape::{message, word};
+use super::escape::{message, message_lines, word};
 use super::ink::{Ink, Style};
 
 /// The report as text.
@@ -17,7 +17,7 @@ pub(crate) fn check(target: &TargetName, report: &CheckReport, ink: &Ink) -> Str
         };
         out.push_str(&format!("  {mark}  {}", message(&step.name)));
         if !step.detail.is_empty() {
-            out.push_str(&format!(": {}", message(&step.detail)));
+            out.push_str(&format!(": {}", message_lines(&step.detail, "          ")));
         }
         out.push('\n');
     }
@@ -39,6 +39,27 @@ mod tests {
     use usher_lifecycle::connector::CheckStep;
 
     use super::*;
+
+    #[test]
+    fn a_missing_grant_can_be_pasted() {
+        let detail = "HTTP GET x is not granted; if it should be allowed, add:\n[[targets.app.grants.http]]\nhost = \"a.example\"\n";
+        let report = CheckReport {
+            steps: vec![CheckStep {
+                name: "stay within the grants".into(),
+                ok: false,
+                detail: detail.into(),
+            }],
+            permissions: vec![],
+        };
+        let text = check(&"app".parse().unwrap(), &report, &Ink::plain());
+        assert!(!text.contains("\\n"), "{text}");
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        assert_eq!(
+            lines[2..4],
+            ["[[targets.app.grants.http]]", "host = \"a.example\""],
+            "{text}"
+        );
+    }
 
     #[test]
     fn steps_and_permissions() {

@@ -71,6 +71,13 @@ pub(crate) fn message(text: &str) -> String {
     cut(&safe(text), MESSAGE_COLUMNS_MAX)
 }
 
+/// The same for a text of our own that may hold lines to paste, like a missing grant: its lines stay lines, each behind `indent`. What comes
+/// from elsewhere has no line breaks any more when it stands in such a text.
+pub(crate) fn message_lines(text: &str, indent: &str) -> String {
+    let lines: Vec<_> = text.trim_end().split('\n').map(message).collect();
+    lines.join(&format!("\n{indent}"))
+}
+
 /// An attribute value as people read it: plain words bare, other text in quotes, sets in brackets.
 pub(crate) fn value(value: &Value) -> String {
     cut(&whole_value(value), VALUE_COLUMNS_MAX)

@@ -1,9 +1,10 @@
 //! Secrets of targets: from the store, the environment and files, looked up when they are needed.
 
 use std::collections::HashMap;
+use std::fs::Metadata;
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,12 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// Everybody else on the machine.
 const OTHERS: u32 = 0o007;
+
+/// The folder where container engines put secrets. They often give them to everybody (mode 0444), which is nobody else in a container.
+const MOUNTED: &str = "/run/secrets";
+
+/// To write as group or as anybody.
+const WRITE_BY_OTHERS: u32 = 0o022;
 
 /// How long a secret of the store or of a file is used before it is looked up again: one look serves the requests of a busy second, and a changed
 /// secret is in use at once.
@@ -136,10 +143,10 @@ pub(crate) fn from_file(path: &Path) -> Result<SecretString, String> {
     if !metadata.is_file() {
         return Err(format!("secret file {shown} is not a regular file"));
     }
-    let mode = metadata.permissions().mode();
-    if mode & OTHERS != 0 {
+    let mode = metadata.mode();
+    if mode & OTHERS != 0 && !is_mounted(path, &metadata, Path::new(MOUNTED)) {
         return Err(format!(
-            "secret file {shown} is open to every user of this machine (mode {:03o}); run `chmod 600 {shown}`",
+            "secret file {shown} is open to every user of this machine (mode {:03o}); run `chmod 600 {shown}` (only what root alone can write in {MOUNTED} may be open to all)",
             mode & 0o777
         ));
     }
@@ -164,9 +171,24 @@ pub(crate) fn from_file(path: &Path) -> Result<SecretString, String> {
     Ok(SecretString::new(secret))
 }
 
+/// Whether a file is a secret that a container engine put there: root's, as are all folders down to it, and writable by nobody else.
+fn is_mounted(path: &Path, file: &Metadata, mounted: &Path) -> bool {
+    let is_roots = |of: &Metadata| of.uid() == 0 && of.mode() & WRITE_BY_OTHERS == 0;
+    let is_plain = !path.components().any(|part| part == Component::ParentDir);
+    let mut folders = path
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| folder.starts_with(mounted));
+    path.starts_with(mounted)
+        && is_plain
+        && is_roots(file)
+        && folders.all(|folder| std::fs::metadata(folder).is_ok_and(|folder| is_roots(&folder)))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -209,6 +231,24 @@ mod tests {
         }
         let (_folder, path) = file("hunter2", 0o640);
         assert!(read(&path).await.is_ok());
+    }
+
+    #[test]
+    fn a_secret_that_a_container_engine_mounted_may_be_open() {
+        let (folder, path) = file("hunter2", 0o444);
+        let (folder, path) = (folder.path(), Path::new(&path));
+        let accepted = |mounted: &Path| is_mounted(path, &fs::metadata(path).unwrap(), mounted);
+        // Only what root made can pass: without root all are refused.
+        let is_root = fs::metadata(path).unwrap().uid() == 0;
+        assert_eq!(accepted(folder), is_root);
+        assert!(!accepted(Path::new(MOUNTED)), "elsewhere");
+        let around = folder.join("..").join(folder.file_name().unwrap()).join("token");
+        assert!(!is_mounted(&around, &fs::metadata(&around).unwrap(), folder));
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(!accepted(folder), "in a folder anybody can write");
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o446)).unwrap();
+        assert!(!accepted(folder), "that anybody can write");
     }
 
     #[tokio::test]

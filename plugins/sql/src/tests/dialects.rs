@@ -108,13 +108,42 @@ fn mysql() {
           [Integer(7), Integer(10)]
         SELECT `i"d`, `st``atus`, `select` FROM `us``er"s; DROP TABLE x; --` WHERE `i"d` > ? ORDER BY `i"d` LIMIT ?
           [Integer(7), Integer(10)]
-        INSERT INTO `m"` (`u`, `e`) SELECT u.`i"d`, ? FROM `us``er"s; DROP TABLE x; --` u WHERE u.`i"d` = ? AND NOT EXISTS (SELECT 1 FROM `m"` WHERE `u` = ? AND `e` = ?)
-          [Text("g"), Integer(7), Integer(7), Text("g")]
-        DELETE FROM `m"` WHERE `u` = ? AND `e` = ?
-          [Integer(7), Text("g")]
+        INSERT INTO `m"` (`u`, `e`) SELECT u.`i"d`, ? FROM `us``er"s; DROP TABLE x; --` u WHERE u.`i"d` = ? AND NOT EXISTS (SELECT 1 FROM `m"` WHERE `u` = ? AND `e` = ? AND CAST(CONVERT(`e` USING utf8mb4) AS BINARY) = ?)
+          [Text("g"), Integer(7), Integer(7), Text("g"), Text("g")]
+        DELETE FROM `m"` WHERE `u` = ? AND `e` = ? AND CAST(CONVERT(`e` USING utf8mb4) AS BINARY) = ?
+          [Integer(7), Text("g"), Text("g")]
         DELETE FROM `m"` WHERE `u` = ?
           [Integer(7)]
         DELETE FROM `us``er"s; DROP TABLE x; --` WHERE `i"d` = ?
           [Integer(7)]
+        "#);
+}
+
+/// On MySQL texts that only count as equal are other ids: each one asked for or written about is compared as bytes, too.
+#[test]
+fn ids_that_are_texts_are_compared_exactly_in_mysql() {
+    let log = endpoint("app", Canned(Dialect::Mysql));
+    let target = Target::<SqlTables>::new(json!({
+        "endpoint": "app",
+        "key": ["username"],
+        "users": { "table": "users", "id": "id", "id-type": "text", "columns": { "username": {} } },
+        "memberships": { "table": "m", "user": "u", "entitlement": "e" },
+    }));
+    target.grant("Ada", "Dev").unwrap();
+    target.revoke("Ada", "Dev").unwrap();
+    target.held("Ada").unwrap();
+    target.members("Dev", Some("Ada"), 10).unwrap();
+    target.entitlements(Some("Dev"), 10).unwrap();
+    insta::assert_snapshot!(log.transcript(), @r#"
+        INSERT INTO `m` (`u`, `e`) SELECT u.`id`, ? FROM `users` u WHERE u.`id` = ? AND CAST(CONVERT(u.`id` USING utf8mb4) AS BINARY) = ? AND NOT EXISTS (SELECT 1 FROM `m` WHERE `u` = ? AND CAST(CONVERT(`u` USING utf8mb4) AS BINARY) = ? AND `e` = ? AND CAST(CONVERT(`e` USING utf8mb4) AS BINARY) = ?)
+          [Text("Dev"), Text("Ada"), Text("Ada"), Text("Ada"), Text("Ada"), Text("Dev"), Text("Dev")]
+        DELETE FROM `m` WHERE `u` = ? AND CAST(CONVERT(`u` USING utf8mb4) AS BINARY) = ? AND `e` = ? AND CAST(CONVERT(`e` USING utf8mb4) AS BINARY) = ?
+          [Text("Ada"), Text("Ada"), Text("Dev"), Text("Dev")]
+        SELECT MIN(`e`) FROM `m` WHERE `u` = ? AND CAST(CONVERT(`u` USING utf8mb4) AS BINARY) = ? GROUP BY CAST(CONVERT(`e` USING utf8mb4) AS BINARY) ORDER BY CAST(CONVERT(`e` USING utf8mb4) AS BINARY) LIMIT ?
+          [Text("Ada"), Text("Ada"), Integer(1000)]
+        SELECT MIN(`u`) FROM `m` WHERE `e` = ? AND CAST(CONVERT(`e` USING utf8mb4) AS BINARY) = ? AND CAST(CONVERT(`u` USING utf8mb4) AS BINARY) > ? GROUP BY CAST(CONVERT(`u` USING utf8mb4) AS BINARY) ORDER BY CAST(CONVERT(`u` USING utf8mb4) AS BINARY) LIMIT ?
+          [Text("Dev"), Text("Dev"), Text("Ada"), Integer(10)]
+        SELECT MIN(`e`) FROM `m` WHERE CAST(CONVERT(`e` USING utf8mb4) AS BINARY) > ? GROUP BY CAST(CONVERT(`e` USING utf8mb4) AS BINARY) ORDER BY CAST(CONVERT(`e` USING utf8mb4) AS BINARY) LIMIT ?
+          [Text("Dev"), Integer(10)]
         "#);
 }

@@ -74,7 +74,19 @@ pub(crate) fn check(call: &Call) -> Result<CheckReport, CallError> {
         ok: true,
         detail: text(&settings, "detail").to_owned(),
     };
-    misbehave(call, "").map(|_| CheckReport {
+    let tried = misbehave(call, "");
+    if settings["swallow"] == true {
+        // As many connectors do: what went wrong is told as one step, in words that say nothing.
+        return Ok(CheckReport {
+            steps: vec![CheckStep {
+                name: "reach".to_owned(),
+                ok: tried.is_ok(),
+                detail: "error sending request".to_owned(),
+            }],
+            permissions: Vec::new(),
+        });
+    }
+    tried.map(|_| CheckReport {
         steps: (0..number(&settings, "steps")).map(step).collect(),
         permissions: (0..number(&settings, "steps")).map(|n| n.to_string()).collect(),
     })

@@ -2,18 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 use usher_lifecycle::connector::ErrorKind;
 use usher_lifecycle::targets::{ClientAuth, OAuth2};
 use zeroize::Zeroizing;
 
-use super::super::auth::sensitive;
+use super::super::auth::{RESERVED, basic, sensitive};
 use super::super::{FetchError, Fetcher};
 use crate::guest_text::line_of;
 use crate::journal::HostFailure;
@@ -29,13 +27,6 @@ const LIFE_UNKNOWN: Duration = Duration::from_secs(300);
 const LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest code of an error that is shown, in bytes.
 const CODE_BYTES_MAX: usize = 64;
-/// What RFC 6749 (appendix B) leaves as it is; everything else is percent-encoded, which every server reads.
-const FORM: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 /// What is sent: the configuration with its secrets in place.
 pub(super) struct Credentials<'c> {
     pub(super) oauth2: &'c OAuth2,
@@ -121,10 +112,10 @@ fn request(credentials: &Credentials<'_>) -> Result<Request<Bytes>, String> {
     match (credentials.client_secret, oauth2.client_auth) {
         (Some(secret), ClientAuth::Basic) => {
             // RFC 6749, 2.3.1: both parts are form-encoded before they are joined.
-            let id = utf8_percent_encode(&oauth2.client_id, FORM);
-            let pair = Zeroizing::new(format!("{id}:{}", utf8_percent_encode(secret.expose(), FORM)));
-            let pair = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-            request = request.header(AUTHORIZATION, sensitive(&pair)?);
+            let id = utf8_percent_encode(&oauth2.client_id, RESERVED);
+            let secret = Zeroizing::new(utf8_percent_encode(secret.expose(), RESERVED).to_string());
+            let value = basic(&id.to_string(), &secret);
+            request = request.header(AUTHORIZATION, sensitive(&value)?);
         }
         (Some(secret), ClientAuth::Body) => {
             form.add("client_id", &oauth2.client_id);
@@ -144,8 +135,8 @@ struct Form(Zeroizing<String>);
 impl Form {
     fn add(&mut self, name: &str, value: &str) {
         let join = if self.0.is_empty() { "" } else { "&" };
-        let name = utf8_percent_encode(name, FORM);
-        let pair = Zeroizing::new(format!("{join}{name}={}", utf8_percent_encode(value, FORM)));
+        let name = utf8_percent_encode(name, RESERVED);
+        let pair = Zeroizing::new(format!("{join}{name}={}", utf8_percent_encode(value, RESERVED)));
         self.0.push_str(&pair);
     }
 }
@@ -250,6 +241,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::json;
 
     use super::*;

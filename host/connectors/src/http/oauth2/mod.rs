@@ -1,8 +1,9 @@
 //! Access tokens: fetched by the host, kept until shortly before their end, shared by everything that works for the target.
 
 mod exchange;
+mod refresh;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -13,9 +14,11 @@ use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::{OAuth2, SecretReference};
 
 use super::Fetcher;
+use super::resolved::{Resolved, unavailable};
 use crate::journal::{HostFailure, lock};
-use crate::secrets::{Kept, SecretString, Secrets};
+use crate::secrets::{SecretString, Secrets};
 use exchange::{Credentials, Grant, NoToken, exchange};
+use refresh::Rotated;
 
 /// How long a failure stands for all who ask: one request tells a whole queue that the server is down.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -23,6 +26,11 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 const FAILURE_KEPT_MAX: Duration = Duration::from_secs(60);
 /// How long a token that was never accepted is used before another is fetched: another would be refused too, and servers count.
 const UNPROVEN_KEPT: Duration = Duration::from_secs(30);
+/// How often a token that was accepted before is given up because of a 401, within [`RENEWALS_PERIOD`]. What answers 401 is partly in the
+/// hands of the connector; the token endpoint must not be.
+const RENEWALS_MAX: usize = 2;
+/// The time in which [`RENEWALS_MAX`] counts.
+const RENEWALS_PERIOD: Duration = Duration::from_secs(60);
 /// From how many targets on, those whose token nobody can use any more are forgotten.
 const SLOTS_MANY: usize = 256;
 
@@ -46,13 +54,8 @@ struct State {
     failed: Option<(Instant, HostFailure)>,
     /// What the server gave in place of the configured refresh token.
     rotated: Option<Rotated>,
-}
-
-/// A refresh token that took the place of the configured one.
-struct Rotated {
-    /// Of the configured token: when that changes, somebody has authorised anew and this is void.
-    instead_of: [u8; 32],
-    token: SecretString,
+    /// When tokens were given up because of a 401, the newest last.
+    given_up: VecDeque<Instant>,
 }
 
 /// An access token and what is known of it.
@@ -108,7 +111,13 @@ impl TokenSource {
     }
 
     /// A token to use now.
-    pub(crate) async fn token(self: &Arc<Self>) -> Result<Arc<AccessToken>, HostFailure> {
+    pub(crate) async fn token(
+        self: &Arc<Self>,
+        resolved: &Resolved,
+    ) -> Result<Arc<AccessToken>, HostFailure> {
+        if let Some(token) = self.at_hand(resolved)? {
+            return Ok(token);
+        }
         let source = Arc::clone(self);
         // In a task of its own: a call that is cut off must not lose the refresh token an answer brings.
         let getting = tokio::spawn(async move { source.current_or_new().await });
@@ -120,58 +129,64 @@ impl TokenSource {
         })
     }
 
+    /// The token of the last request, if it is good for this one and nobody is fetching.
+    fn at_hand(&self, resolved: &Resolved) -> Result<Option<Arc<AccessToken>>, HostFailure> {
+        let client_secret = self.oauth2.client_secret.as_ref();
+        let client_secret = client_secret
+            .map(|reference| resolved.get(reference))
+            .transpose()?;
+        let Ok(state) = self.slot.state.try_lock() else {
+            return Ok(None);
+        };
+        let made_with = fingerprint(client_secret.as_ref());
+        Ok(state.good_token().filter(|_| state.made_with == made_with))
+    }
+
     /// The target refused a token: it is thrown away, if it is still the one in use. False when another one would be refused too.
     pub(crate) async fn throw_away(&self, refused: &Arc<AccessToken>) -> bool {
         if !refused.proven.load(Ordering::Relaxed) && refused.since.elapsed() < UNPROVEN_KEPT {
             return false;
         }
         let mut state = self.slot.state.lock().await;
-        if state
+        let in_use = state
             .token
             .as_ref()
-            .is_some_and(|token| Arc::ptr_eq(token, refused))
-        {
+            .is_some_and(|token| Arc::ptr_eq(token, refused));
+        if in_use {
+            state
+                .given_up
+                .retain(|given_up| given_up.elapsed() < RENEWALS_PERIOD);
+            if state.given_up.len() >= RENEWALS_MAX {
+                return false;
+            }
+            state.given_up.push_back(Instant::now());
             state.token = None;
         }
         true
     }
 
-    async fn current_or_new(&self) -> Result<Arc<AccessToken>, HostFailure> {
-        let (client_secret, configured) = (
-            self.resolved(self.oauth2.client_secret.as_ref()).await?,
-            self.resolved(self.oauth2.refresh_token.as_ref()).await?,
-        );
+    async fn current_or_new(self: &Arc<Self>) -> Result<Arc<AccessToken>, HostFailure> {
         let mut state = self.slot.state.lock().await;
+        // Looked up while nobody else fetches: what was configured before that may have been replaced meanwhile.
+        let client_secret = self.resolved(self.oauth2.client_secret.as_ref()).await?;
         // A changed refresh token does not end the access token: with several hosts it changes whenever another one renews its own.
         let made_with = fingerprint(client_secret.as_ref());
         if state.made_with != made_with {
             state.made_with = made_with;
             (state.token, state.failed) = (None, None);
         }
-        if let Some(token) = state
-            .token
-            .as_ref()
-            .filter(|token| Instant::now() < token.good_until)
-        {
-            return Ok(Arc::clone(token));
+        if let Some(token) = state.good_token() {
+            return Ok(token);
         }
-        let configured_print = fingerprint(configured.as_ref());
-        if state
-            .rotated
-            .as_ref()
-            .is_some_and(|rotated| rotated.instead_of != configured_print)
-        {
-            (state.rotated, state.failed) = (None, None);
-        }
+        let configured = self.configured(&mut state).await?;
         if let Some((_, failure)) = state.failed.as_ref().filter(|(until, _)| Instant::now() < *until) {
             return Err(failure.clone());
         }
-        let refresh = state
-            .rotated
-            .as_ref()
-            .map(|rotated| rotated.token.clone())
-            .or(configured);
-        match self.fetch(client_secret.as_ref(), refresh.as_ref()).await {
+        let rotated = state.rotated.as_ref().map(|rotated| rotated.token.clone());
+        let fetched = self
+            .fetch(client_secret.as_ref(), rotated.as_ref(), configured.as_ref())
+            .await;
+        match fetched {
             Ok((grant, used)) => Ok(self.took(&mut state, grant, client_secret, used).await),
             Err(refused) => {
                 let asked = refused.failure.retry_after_ms.map(Duration::from_millis);
@@ -182,25 +197,31 @@ impl TokenSource {
         }
     }
 
-    /// Fetches, and tells which refresh token was used.
+    /// Fetches, and tells which refresh token was used: what the server gave, before what is configured.
     async fn fetch(
         &self,
         client_secret: Option<&SecretString>,
-        refresh: Option<&SecretString>,
+        rotated: Option<&SecretString>,
+        configured: Option<&SecretString>,
     ) -> Result<(Grant, Option<SecretString>), NoToken> {
         let credentials = |refresh_token| Credentials {
             oauth2: &self.oauth2,
             client_secret,
             refresh_token,
         };
+        let refresh = rotated.or(configured);
         let refused = match exchange(&self.fetcher, &credentials(refresh)).await {
             Ok(grant) => return Ok((grant, refresh.cloned())),
             Err(refused) if refused.invalid_grant => refused,
             Err(refused) => return Err(refused),
         };
         // Another host may have used it meanwhile and kept the next one; or somebody has just authorised anew.
+        let known = |newer: &SecretString| {
+            let same = |known: &SecretString| known.expose() == newer.expose();
+            rotated.is_some_and(same) || configured.is_some_and(same)
+        };
         match self.resolved(self.oauth2.refresh_token.as_ref()).await {
-            Ok(Some(newer)) if refresh.is_some_and(|refresh| refresh.expose() != newer.expose()) => {
+            Ok(Some(newer)) if !known(&newer) => {
                 let grant = exchange(&self.fetcher, &credentials(Some(&newer))).await?;
                 Ok((grant, Some(newer)))
             }
@@ -209,7 +230,7 @@ impl TokenSource {
     }
 
     async fn took(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         grant: Grant,
         client_secret: Option<SecretString>,
@@ -218,7 +239,7 @@ impl TokenSource {
         if let (Some(reference), Some(given)) = (&self.oauth2.refresh_token, &grant.refresh_token)
             && used.as_ref().is_none_or(|used| used.expose() != given.expose())
         {
-            self.rotate(state, reference, given).await;
+            self.rotate(state, reference, given, used.as_ref()).await;
         }
         let token = Arc::new(AccessToken {
             token: grant.access_token,
@@ -235,40 +256,24 @@ impl TokenSource {
         token
     }
 
-    /// Keeps a new refresh token: in memory at once, and where the old one stood if that can be written.
-    async fn rotate(&self, state: &mut State, reference: &SecretReference, given: &SecretString) {
-        let target = self.target.as_str();
-        let instead_of = match self.secrets.keep(reference, given).await {
-            Ok(Kept::Durably) => fingerprint(Some(given)),
-            Ok(Kept::InMemory) => {
-                tracing::warn!(target, %reference, "the server gave a new refresh token, which is lost when this process ends; keep it with `usher secret set` and {{ store = … }} instead");
-                self.configured_print(reference).await
-            }
-            Err(why) => {
-                tracing::error!(target, %reference, why, "the server gave a new refresh token, which could not be kept; it is lost when this process ends");
-                self.configured_print(reference).await
-            }
-        };
-        state.rotated = Some(Rotated {
-            instead_of,
-            token: given.clone(),
-        });
-    }
-
-    async fn configured_print(&self, reference: &SecretReference) -> [u8; 32] {
-        fingerprint(self.secrets.resolve(reference).await.ok().as_ref())
-    }
-
     async fn resolved(
         &self,
         reference: Option<&SecretReference>,
     ) -> Result<Option<SecretString>, HostFailure> {
         match reference {
             None => Ok(None),
-            Some(reference) => super::auth::resolve(self.secrets.as_ref(), reference)
-                .await
-                .map(Some),
+            Some(reference) => match self.secrets.resolve(reference).await {
+                Ok(secret) => Ok(Some(secret)),
+                Err(why) => Err(unavailable(&why)),
+            },
         }
+    }
+}
+
+impl State {
+    fn good_token(&self) -> Option<Arc<AccessToken>> {
+        let token = self.token.as_ref()?;
+        (Instant::now() < token.good_until).then(|| Arc::clone(token))
     }
 }
 

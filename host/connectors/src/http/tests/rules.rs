@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 use http_body_util::{BodyExt as _, Full};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use usher_lifecycle::connector::Effect;
 
@@ -285,6 +285,54 @@ async fn bytes_are_capped_for_each_answer_and_for_the_whole_call() {
     let outcome = send(&egress, large, RequestOptions::default(), journal).await;
     assert_eq!(outcome.code(), "ConnectionLimitReached");
     assert_eq!(server.seen().len(), before, "what is too much does not leave");
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_does_not_come_whole_may_have_done_something() {
+    let large = Server::plain(|_| Response::new(Full::from(vec![b'y'; 3_000]))).await;
+    let wordy = Server::plain(|_| {
+        let head = Response::builder().header("x-much", "y".repeat(2_000));
+        head.body(Full::default()).unwrap()
+    })
+    .await;
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
+    let (silent, cut) = (stalling(half).await, cutting(half).await);
+    let cases = [
+        (large.port, "response-kib = 1", "HttpResponseBodySize"),
+        (wordy.port, "transfer-kib = 1", "HttpResponseBodySize"),
+        (silent, "", "ConnectionReadTimeout"),
+        (cut, "", "Hyper"),
+    ];
+    let options = RequestOptions {
+        connect_timeout: None,
+        first_byte_timeout: None,
+        between_bytes_timeout: Some(Duration::from_millis(200)),
+    };
+    for (port, limit, code) in cases {
+        let egress = to(port, &format!("[targets.app.limits]\n{limit}\n")).await;
+        for (method, unsure) in [("POST", true), ("GET", false)] {
+            let asked = request(method, &format!("http://app.example:{port}/"), &[], "");
+            let transfer_kib = if limit.starts_with("transfer") { 1 } else { 100 };
+            let deadline = Instant::now() + Duration::from_secs(20);
+            let journal = Arc::new(Journal::new(deadline, 10, transfer_kib));
+            let outcome = send(&egress, asked, options, journal).await;
+            assert!(outcome.code().starts_with(code), "{code}: {}", outcome.code());
+            assert_eq!(outcome.journal.has_unanswered_write(), unsure, "{method} {code}");
+        }
+    }
+}
+
+/// Begins an answer to each connection, and closes it.
+async fn cutting(answer: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 1_024]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    port
 }
 
 #[tokio::test]

@@ -56,6 +56,11 @@ pub(super) fn is_rolled_back(error: &Error) -> bool {
     matches!(error, Error::Server(said) if matches!(said.code, 1213 | 1205))
 }
 
+/// The server has rolled back the transaction by itself.
+pub(super) fn is_deadlock(error: &Error) -> bool {
+    matches!(error, Error::Server(said) if said.code == 1213)
+}
+
 /// What was to be stopped has ended by itself.
 pub(super) fn is_unknown_thread(error: &Error) -> bool {
     matches!(error, Error::Server(said) if said.code == 1094)

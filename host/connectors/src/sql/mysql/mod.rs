@@ -11,16 +11,22 @@ mod values;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
+use mysql_async::{Conn, Error, IoError, Opts, OptsBuilder, SslOpts};
 use usher_lifecycle::targets::{SqlAddress, SqlTls};
 
-use super::server::{CUT_TIMEOUT, LOCK_TIMEOUT, Session};
+use super::rows::Rows;
+use super::server::{CONNECT_TIMEOUT, CUT_TIMEOUT, Ended, LOCK_TIMEOUT, Session};
 use super::statement::Use;
 use super::target_server::Server;
-use super::{ROW_SET_BYTES_MAX, ROWS_MAX, RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
+use super::{ROW_SET_BYTES_MAX, RowSet, STATEMENT_BYTES_MAX, SqlError, SqlErrorKind, Statement};
 
-/// Largest packet taken, in bytes: one row, which may be as large as all rows together, and what stands around its values.
-const PACKET_BYTES_MAX: usize = 2 * ROW_SET_BYTES_MAX;
+/// Largest packet taken or sent, in bytes: one row, which may be as large as all rows together, or the values of a statement; and what
+/// stands around each value.
+const PACKET_BYTES_MAX: usize = ROW_SET_BYTES_MAX + 2 * STATEMENT_BYTES_MAX;
+/// How often it is tried to stop a statement: the way to the server may be broken for a moment, or the server full.
+const KILL_TRIES: u32 = 5;
+/// Wait after the first try, doubled after each.
+const KILL_PAUSE: Duration = Duration::from_millis(500);
 /// Finds out that the other end is gone, when nothing else does.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long the server keeps an unused connection; ours are closed much earlier. Said so that it need not be asked for.
@@ -32,18 +38,24 @@ const SQL_MODE: &str = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_S
 pub(super) struct MysqlSession {
     connection: Conn,
     is_mariadb: bool,
+    /// Whether a statement of this transaction has changed something.
+    wrote: bool,
 }
 
 impl Session for MysqlSession {
+    /// A table may be of an engine without transactions.
+    const ROLLS_BACK_WHEN_CUT: bool = false;
+
     async fn connect(server: &Server) -> Result<Self, SqlError> {
         let failed = |error| error::connecting(server, &error);
-        let mut connection = Conn::new(options(server).await?).await.map_err(failed)?;
+        let mut connection = dial(server).await?;
         let version: Option<String> = connection.query_first("SELECT VERSION()").await.map_err(failed)?;
         let is_mariadb = version.is_some_and(|version| version.contains("MariaDB"));
         rights::check(server, &mut connection).await?;
         Ok(Self {
             connection,
             is_mariadb,
+            wrote: false,
         })
     }
 
@@ -66,6 +78,7 @@ impl Session for MysqlSession {
             "SET NAMES utf8mb4; SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', autocommit = 1, \
              lock_wait_timeout = {lock_s}, innodb_lock_wait_timeout = {lock_s}, {limit}; START TRANSACTION {access}"
         );
+        self.wrote = false;
         let begun = self.connection.query_drop(begin).await;
         begun.map_err(|error| error::running(&error, &[]))
     }
@@ -91,25 +104,16 @@ impl Session for MysqlSession {
             .await
             .map_err(failed)?;
         let columns = found.columns_ref().to_vec();
-        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+        let names = columns.iter().map(|column| column.name_str().into_owned());
+        let mut rows = Rows::new(names.collect());
         while let Some(row) = found.next().await.map_err(failed)? {
-            let cells: Vec<SqlValue> = row
-                .unwrap()
-                .into_iter()
-                .zip(&columns)
-                .map(|(value, column)| values::cell(value, column))
-                .collect::<Result<_, _>>()?;
-            bytes = bytes.saturating_add(cells.iter().map(SqlValue::bytes).sum());
-            if rows.len() == ROWS_MAX || bytes > ROW_SET_BYTES_MAX {
-                return Err(SqlError::too_much());
+            rows.begin()?;
+            // Values are moved out of the row, so none is held twice.
+            for (value, column) in row.unwrap().into_iter().zip(&columns) {
+                rows.push(values::cell(value, column)?)?;
             }
-            rows.push(cells);
         }
-        let columns = columns
-            .iter()
-            .map(|column| column.name_str().into_owned())
-            .collect();
-        Ok(RowSet { columns, rows })
+        Ok(rows.done())
     }
 
     async fn write(&mut self, statement: &Statement) -> Result<u64, SqlError> {
@@ -120,11 +124,22 @@ impl Session for MysqlSession {
             .await
             .map_err(failed)?;
         let parameters = values::bind(&prepared, &statement.parameters)?;
+        let wrote = self.wrote;
+        let failed = |error| {
+            let sorted = error::running(&error, &statement.parameters);
+            // The server has rolled back by itself, and tells nobody what it could not roll back.
+            if wrote && error::is_deadlock(&error) {
+                sorted.with_unknown_effect()
+            } else {
+                sorted
+            }
+        };
         let done = self
             .connection
             .exec_iter(&prepared, parameters)
             .await
             .map_err(failed)?;
+        self.wrote = true;
         // MariaDB does not say before it runs that a statement with RETURNING has columns. It is rolled back now.
         if !done.columns_ref().is_empty() {
             let why = "a statement that returns rows belongs to `query`";
@@ -147,11 +162,17 @@ impl Session for MysqlSession {
         })
     }
 
-    async fn clean(&mut self) -> Result<bool, SqlError> {
+    async fn clean(&mut self, ended: Ended) -> Result<bool, SqlError> {
         let failed = |error| error::running(&error, &[]);
-        self.connection.query_drop("ROLLBACK").await.map_err(failed)?;
-        // The only warning a rollback has: a table of an engine without transactions was changed, and stays so.
-        let all_back = self.connection.get_warnings() == 0;
+        let all_back = match ended {
+            // The reset ends the transaction as well, without a round trip of its own.
+            Ended::Well => true,
+            Ended::Failed => {
+                self.connection.query_drop("ROLLBACK").await.map_err(failed)?;
+                // The only warning a rollback has (1196): a table of an engine without transactions was changed, and stays so.
+                self.connection.get_warnings() == 0
+            }
+        };
         if self.connection.reset().await.map_err(failed)? {
             Ok(all_back)
         } else {
@@ -162,22 +183,59 @@ impl Session for MysqlSession {
 
     async fn cut(self) {
         // Before the connection is dropped: the library reads to the end what the server still sends.
-        let (id, options) = (self.connection.id(), self.connection.opts().clone());
-        let killing = async {
-            let mut other = Conn::new(options).await?;
-            other.query_drop(format!("KILL {id}")).await?;
-            other.disconnect().await
-        };
-        if let Ok(Err(error)) = tokio::time::timeout(CUT_TIMEOUT, killing).await
-            && !error::is_unknown_thread(&error)
-        {
-            tracing::warn!(%error, "a statement could not be stopped; it ends at its time-out");
+        let (id, options) = (self.connection.id(), self.connection.opts());
+        let mut pause = KILL_PAUSE;
+        for tries_left in (0..KILL_TRIES).rev() {
+            let why = match tokio::time::timeout(CUT_TIMEOUT, kill(options, id)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) if error::is_unknown_thread(&error) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            if tries_left == 0 {
+                tracing::warn!(%why, "a statement could not be stopped; it ends at its time-out, if it has one");
+            } else {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
         }
     }
 }
 
-/// How to connect: to the addresses that were checked, and nowhere else.
-async fn options(server: &Server) -> Result<Opts, SqlError> {
+/// Ends another connection of the account and what it does. The options lead to the one address the other has gone to: another
+/// server behind the same name would end somebody else's.
+async fn kill(options: &Opts, id: u32) -> Result<(), mysql_async::Error> {
+    let mut other = Conn::new(options.clone()).await?;
+    other.query_drop(format!("KILL {id}")).await?;
+    other.disconnect().await
+}
+
+/// Connects to the first of the checked addresses that answers; each gets its share of the time, so that a dead one does not use up
+/// all of it.
+async fn dial(server: &Server) -> Result<Conn, SqlError> {
+    let options = options(server).await?;
+    let addresses = server.addresses().await?;
+    let failed = |error| error::connecting(server, &error);
+    let Some((last, others)) = addresses.split_last() else {
+        return Conn::new(options).await.map_err(failed);
+    };
+    let to = |address: &std::net::SocketAddr| {
+        let one = options.clone().resolved_ips(Some(vec![address.ip()]));
+        Conn::new(one)
+    };
+    let share = CONNECT_TIMEOUT / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for address in others {
+        match tokio::time::timeout(share, to(address)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(Error::Io(IoError::Io(_)))) | Err(_) => {}
+            Ok(Err(error)) => return Err(failed(error)),
+        }
+    }
+    to(last).await.map_err(failed)
+}
+
+/// How to connect, but not yet to which of the addresses.
+async fn options(server: &Server) -> Result<OptsBuilder, SqlError> {
     let password = server.password().await?;
     let options = OptsBuilder::default()
         .user(Some(&server.grant.user))
@@ -197,20 +255,10 @@ async fn options(server: &Server) -> Result<Opts, SqlError> {
         SqlAddress::Tcp { host, port, tls, .. } => {
             // Read here for a message that names the file; the library reads it again.
             server.tls()?;
-            let checked: Vec<_> = server
-                .addresses()
-                .await?
-                .iter()
-                .map(std::net::SocketAddr::ip)
-                .collect();
-            options
-                .ip_or_hostname(host)
-                .tcp_port(*port)
-                .resolved_ips(Some(checked))
-                .ssl_opts(ssl(tls))
+            options.ip_or_hostname(host).tcp_port(*port).ssl_opts(ssl(tls))
         }
     };
-    Ok(options.into())
+    Ok(options)
 }
 
 fn ssl(tls: &SqlTls) -> Option<SslOpts> {

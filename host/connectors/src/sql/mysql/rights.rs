@@ -55,22 +55,52 @@ fn too_much(line: &str, database: &str) -> Option<String> {
     if place.starts_with("*.*") {
         return (rights != "USAGE").then(|| format!("{rights} on *.*"));
     }
-    let of = database_of(place)?;
-    (of != database && of.replace('\\', "") != database).then(|| format!("{rights} in database `{of}`"))
+    let (of, rest) = database_of(place)?;
+    // In the name of a whole database `_` and `%` stand for others; beside a table or function they stand for themselves.
+    let is_pattern = rest.starts_with(".*");
+    let only_this = if is_pattern {
+        literally(&of).as_deref() == Some(database)
+    } else {
+        of == database
+    };
+    if only_this {
+        return None;
+    }
+    let several = is_pattern && literally(&of).is_none();
+    let meaning = if several {
+        ", which means all with names like that (write `\\_` and `\\%` for the characters themselves)"
+    } else {
+        ""
+    };
+    Some(format!("{rights} in database `{of}`{meaning}"))
 }
 
-/// The database of `` `app`.`users` TO … ``.
-fn database_of(place: &str) -> Option<String> {
+/// The one name that a pattern of databases stands for; nothing when it stands for several.
+fn literally(pattern: &str) -> Option<String> {
+    let mut name = String::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => name.extend(characters.next()),
+            '_' | '%' => return None,
+            character => name.push(character),
+        }
+    }
+    Some(name)
+}
+
+/// The database of `` `app`.`users` TO … ``, and what stands behind it.
+fn database_of(place: &str) -> Option<(String, &str)> {
     let quote = place.chars().next()?;
     if !matches!(quote, '`' | '"') {
-        let (name, _) = place.split_once('.')?;
-        return Some(name.to_owned());
+        let dot = place.find('.')?;
+        return Some((place[..dot].to_owned(), &place[dot..]));
     }
     let mut name = String::new();
-    let mut rest = place[1..].chars().peekable();
-    while let Some(character) = rest.next() {
-        if character == quote && rest.next_if_eq(&quote).is_none() {
-            return Some(name);
+    let mut rest = place[1..].char_indices().peekable();
+    while let Some((at, character)) = rest.next() {
+        if character == quote && rest.next_if(|(_, next)| *next == quote).is_none() {
+            return Some((name, &place[1 + at + 1..]));
         }
         name.push(character);
     }
@@ -99,6 +129,19 @@ mod tests {
             too_much("GRANT SELECT ON `my\\_app`.* TO `u`@`%`", "my_app"),
             None
         );
+        // Beside a table a name is no pattern.
+        assert_eq!(
+            too_much("GRANT SELECT ON `my_app`.`users` TO `u`@`%`", "my_app"),
+            None
+        );
+        for line in [
+            "GRANT SELECT ON `my_app`.* TO `u`@`%`",
+            "GRANT SELECT ON `my%`.* TO `u`@`%`",
+            "GRANT SELECT ON `my\\_app%`.* TO `u`@`%`",
+        ] {
+            let found = too_much(line, "my_app").unwrap_or_default();
+            assert!(found.contains("names like that"), "{line}: {found}");
+        }
         for (line, expected) in [
             (
                 "GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION",
@@ -111,7 +154,10 @@ mod tests {
                 "PROXY",
             ),
             ("GRANT SELECT ON `mysql`.`user` TO `u`@`%`", "database `mysql`"),
-            ("GRANT SELECT ON `%`.* TO `u`@`%`", "database `%`"),
+            (
+                "GRANT SELECT ON `%`.* TO `u`@`%`",
+                "database `%`, which means all",
+            ),
             ("GRANT SELECT ON `app``x`.* TO `u`@`%`", "database `app`x`"),
             ("GRANT SELECT ON app2.t TO `u`@`%`", "database `app2`"),
             (

@@ -1,12 +1,17 @@
 //! With a real MariaDB.
 
+use std::sync::Arc;
+
 use usher_lifecycle::targets::{SqlDatabase, SqlServer};
 use usher_test_mariadb::Server as Mariadb;
 
 use super::*;
 use crate::certificates::Authority;
+use crate::secrets::{FixedSecrets, Secrets};
+use crate::sql::SqlValue;
 use crate::sql::testing::{
-    Fixture, PASSWORD, eventually, losing_the_answer_to_commit, named, on_loopback, private, text, tls_of,
+    Fixture, PASSWORD, Way, eventually, losing_the_answer_to_commit, named, on_loopback, private, text,
+    tls_of,
 };
 
 /// A database with two users, and an account that may change them.
@@ -458,6 +463,145 @@ async fn an_answer_to_commit_that_is_lost_is_an_unknown_effect() {
         app.sql("SELECT count(*) FROM users") == "3"
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_hangs_is_not_waited_for_long() {
+    let Some(app) = app() else { return };
+    let way = Way::to(app.server.port()).await;
+    let fixture = Fixture::new(SqlDatabase::Mysql(on_loopback(
+        way.port,
+        &app.database,
+        &app.user,
+    )));
+    fixture.query("SELECT 1").await.unwrap();
+    way.silence();
+    let started = std::time::Instant::now();
+    assert_eq!(fixture.execute(&["DELETE FROM members"]).await.unwrap(), [0]);
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+/// What a connector waits for on a distant server. Each is needed: see `clean` and `begin`.
+#[tokio::test]
+async fn a_call_takes_few_round_trips() {
+    let Some(app) = app() else { return };
+    let way = Way::to(app.server.port()).await;
+    let fixture = Fixture::new(SqlDatabase::Mysql(on_loopback(
+        way.port,
+        &app.database,
+        &app.user,
+    )));
+    fixture.query("SELECT 1").await.unwrap();
+    let before = way.round_trips();
+    fixture.query("SELECT 1").await.unwrap();
+    let read = way.round_trips() - before;
+    fixture.execute(&["DELETE FROM members"]).await.unwrap();
+    let written = way.round_trips() - before - read;
+    // Begin, prepare, run, clean; and commit.
+    assert!(read <= 4 && written <= 5, "{read} {written}");
+}
+
+#[tokio::test]
+async fn a_statement_is_stopped_though_the_wire_breaks() {
+    let Some(app) = app() else { return };
+    let way = Way::to(app.server.port()).await;
+    let fixture = Fixture::new(SqlDatabase::Mysql(on_loopback(
+        way.port,
+        &app.database,
+        &app.user,
+    )));
+    let call = fixture.begin_query("SELECT SLEEP(50)");
+    eventually("the statement runs", || app.active()).await;
+    way.break_these_and_the_next(2);
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!(error.kind, SqlErrorKind::Unavailable, "{error:?}");
+    eventually("nothing runs", || !app.active()).await;
+}
+
+#[tokio::test]
+async fn what_stops_a_statement_goes_to_the_address_that_was_dialled() {
+    let Some(app) = app() else { return };
+    let secrets: Arc<dyn Secrets> = Arc::new(FixedSecrets::none().with("PASSWORD", PASSWORD));
+    let grant = named(app.server_grant(), "localhost", SqlTls::Off);
+    let session = MysqlSession::connect(&Server::new("MySQL", grant, secrets)).await;
+    let session = session.unwrap_or_else(|error| panic!("{error:?}"));
+    let opts = session.connection.opts();
+    let loopback: std::net::IpAddr = "127.0.0.1".parse().unwrap();
+    assert_eq!(
+        opts.resolved_ips(),
+        &Some(vec![loopback]),
+        "of all that `localhost` leads to"
+    );
+}
+
+#[tokio::test]
+async fn a_write_that_is_cut_is_of_unknown_effect() {
+    let Some(app) = app() else { return };
+    app.sql(&format!(
+        "CREATE TABLE plain (a INT) ENGINE = MyISAM; GRANT INSERT ON {}.plain TO '{}'@'%'",
+        app.database, app.user
+    ));
+    let time = Duration::from_millis(700);
+    let statements = [
+        "INSERT INTO plain VALUES (1)",
+        "UPDATE users SET badge = SLEEP(60)",
+    ];
+    let error = app.fixture.execute_within(time, &statements).await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.effect_unknown),
+        (SqlErrorKind::LimitExceeded, true)
+    );
+    eventually("nothing runs", || !app.active()).await;
+    assert_eq!(app.sql("SELECT count(*) FROM plain"), "1");
+    // Broken in the middle.
+    let way = Way::to(app.server.port()).await;
+    let fixture = Fixture::new(SqlDatabase::Mysql(on_loopback(
+        way.port,
+        &app.database,
+        &app.user,
+    )));
+    let breaking = async {
+        eventually("the statement runs", || app.active()).await;
+        way.break_these_and_the_next(0);
+    };
+    let (result, ()) = tokio::join!(fixture.execute(&statements), breaking);
+    let error = result.unwrap_err();
+    assert_eq!(
+        (error.kind, error.effect_unknown),
+        (SqlErrorKind::Unavailable, true)
+    );
+    assert!(fixture.journal.has_unanswered_write());
+}
+
+#[tokio::test]
+async fn a_deadlock_after_a_write_is_of_unknown_effect() {
+    let Some(app) = app() else { return };
+    app.sql(&format!(
+        "CREATE TABLE plain (a INT) ENGINE = MyISAM; GRANT INSERT ON {}.plain TO '{}'@'%'",
+        app.database, app.user
+    ));
+    let (server, database) = (app.server, app.database.clone());
+    // It has changed more rows, and a table without transactions as well, so the other one is the victim.
+    let lock = "BEGIN; INSERT INTO plain VALUES (2); INSERT INTO users (login) SELECT CONCAT('n', seq) FROM seq_1_to_500;
+                UPDATE users SET note = 'b' WHERE id = 2; SELECT SLEEP(3); UPDATE users SET note = 'b' WHERE id = 1; COMMIT";
+    let holder = tokio::task::spawn_blocking(move || server.sql(&database, lock));
+    eventually("the lock is held", || {
+        app.sql("SELECT count(*) FROM information_schema.processlist WHERE state = 'User sleep'") != "0"
+    })
+    .await;
+    let statements = [
+        "INSERT INTO plain VALUES (1)",
+        "UPDATE users SET note = 'a' WHERE id = 1",
+        "UPDATE users SET note = 'a' WHERE id = 2",
+    ];
+    let error = app.fixture.execute(&statements).await.unwrap_err();
+    assert_eq!((error.kind, error.effect_unknown), (SqlErrorKind::Busy, true));
+    holder.await.unwrap().unwrap();
+    assert_eq!(app.sql("SELECT a FROM plain WHERE a = 1"), "1");
 }
 
 #[tokio::test]

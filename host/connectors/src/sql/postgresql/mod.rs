@@ -19,18 +19,18 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use usher_lifecycle::targets::SqlAddress;
 
-use super::server::{CUT_TIMEOUT, LOCK_TIMEOUT, Session};
+use super::rows::Rows;
+use super::server::{CUT_TIMEOUT, Ended, LOCK_TIMEOUT, Session};
 use super::statement::Use;
 use super::target_server::Server;
 use super::wire::{Meter, Metered, Peer};
-use super::{ROW_SET_BYTES_MAX, ROWS_MAX, RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
+use super::{ROW_SET_BYTES_MAX, RowSet, SqlError, SqlErrorKind, SqlValue, Statement};
 
 /// Most bytes read for one step of a call: the rows of a query, what the protocol puts around each of their values, and messages.
 const READ_BYTES_MAX: usize = 4 * ROW_SET_BYTES_MAX;
 /// Takes back all that a guest's statement can have left in a session: cursors, settings, a role, LISTEN, advisory locks, temporary
 /// tables, and what sequences said last. `DISCARD ALL` would also forget the statements with which the client library looks up
-/// types, which it keeps using; guests' own statements are closed one by one. It travels with the end of the transaction, so it
-/// costs no round trip.
+/// types, which it keeps using; guests' own statements are closed one by one. It is one message with the rollback.
 const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
      SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
@@ -45,6 +45,8 @@ pub(super) struct PostgresqlSession {
 }
 
 impl Session for PostgresqlSession {
+    const ROLLS_BACK_WHEN_CUT: bool = true;
+
     async fn connect(server: &Server) -> Result<Self, SqlError> {
         let mut config = Config::new();
         config
@@ -121,21 +123,16 @@ impl Session for PostgresqlSession {
             .map_err(failed)?;
         let mut found = pin!(found);
         let columns = prepared.columns();
-        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+        let names = columns.iter().map(|column| column.name().to_owned());
+        let mut rows = Rows::new(names.collect());
         while let Some(row) = found.try_next().await.map_err(failed)? {
-            let cells: Vec<SqlValue> = columns
-                .iter()
-                .enumerate()
-                .map(|(index, column)| values::cell(&row, index, column))
-                .collect::<Result<_, _>>()?;
-            bytes = bytes.saturating_add(cells.iter().map(SqlValue::bytes).sum());
-            if rows.len() == ROWS_MAX || bytes > ROW_SET_BYTES_MAX {
-                return Err(SqlError::too_much());
+            rows.begin()?;
+            for (index, column) in columns.iter().enumerate() {
+                let value = values::cell(&row, index, column, &rows)?;
+                rows.push(value)?;
             }
-            rows.push(cells);
         }
-        let columns = columns.iter().map(|column| column.name().to_owned()).collect();
-        Ok(RowSet { columns, rows })
+        Ok(rows.done())
     }
 
     async fn write(&mut self, statement: &Statement) -> Result<u64, SqlError> {
@@ -165,9 +162,9 @@ impl Session for PostgresqlSession {
         })
     }
 
-    async fn clean(&mut self) -> Result<bool, SqlError> {
+    async fn clean(&mut self, _: Ended) -> Result<bool, SqlError> {
         self.meter.refill(READ_BYTES_MAX);
-        // Outside a transaction ROLLBACK only warns.
+        // Outside a transaction ROLLBACK only warns. All tables have transactions.
         let reset = self.client.batch_execute(&format!("ROLLBACK; {RESET}")).await;
         reset.map(|()| true).map_err(|error| error::running(&error, &[]))
     }

@@ -9,8 +9,8 @@ use usher_test_postgres::Server as Postgres;
 use super::*;
 use crate::certificates::Authority;
 use crate::sql::testing::{
-    Fixture, PASSWORD, eventually, losing_the_answer_to_commit, named, on_loopback, private, statement, text,
-    tls_of,
+    Fixture, PASSWORD, Way, eventually, losing_the_answer_to_commit, named, on_loopback, private, statement,
+    text, tls_of,
 };
 
 /// A database with two users, and a role that may change them.
@@ -217,6 +217,31 @@ async fn results_are_as_the_database_itself_writes_them() {
 }
 
 #[tokio::test]
+async fn all_dates_can_be_read() {
+    let Some(app) = app() else { return };
+    for (sql, expected) in [
+        ("date '5874897-12-31'", "+5874897-12-31"),
+        ("date '4714-11-24 BC'", "-004713-11-24"),
+        ("date '0001-12-31 BC'", "0000-12-31"),
+        ("date '-infinity'", "-infinity"),
+        (
+            "timestamp '294276-12-31 23:59:59.999999'",
+            "+294276-12-31T23:59:59.999999",
+        ),
+        (
+            "timestamptz '4714-11-24 00:00:00+00 BC'",
+            "-004713-11-24T00:00:00Z",
+        ),
+    ] {
+        assert_eq!(
+            app.fixture.value(&format!("SELECT {sql}")).await,
+            text(expected),
+            "{sql}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_told_without_the_value() {
     let Some(app) = app() else { return };
     let insert = "INSERT INTO users (login, note) SELECT $1, $2";
@@ -417,6 +442,13 @@ async fn rows_and_bytes_are_capped_while_they_come() {
         "SELECT repeat('x', 10000) FROM generate_series(1, 1000)",
         // One row that would not fit into the memory a target may use.
         "SELECT repeat('x', 500000000)",
+        // A few bytes on the wire, and 131,072 digits each.
+        &format!("SELECT {}", ["1e131071::numeric"; 40].join(", ")),
+        // Nothing at all, half a million times.
+        &format!(
+            "SELECT {} FROM generate_series(1, 500)",
+            ["NULL"; 1_200].join(", ")
+        ),
     ] {
         let error = app.fixture.query(too_much).await.unwrap_err();
         assert_eq!(error.kind, SqlErrorKind::LimitExceeded, "{too_much}: {error:?}");
@@ -495,6 +527,46 @@ async fn an_answer_to_commit_that_is_lost_is_an_unknown_effect() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_hangs_is_not_waited_for_long() {
+    let Some(app) = app() else { return };
+    let way = Way::to(app.server.port()).await;
+    let fixture = Fixture::new(SqlDatabase::Postgresql(on_loopback(
+        way.port,
+        &app.database,
+        &app.role,
+    )));
+    fixture.query("SELECT 1").await.unwrap();
+    way.silence();
+    let started = std::time::Instant::now();
+    assert_eq!(fixture.execute(&["DELETE FROM members"]).await.unwrap(), [0]);
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+/// What a connector waits for on a distant server. Each is needed: see `clean` and `begin`.
+#[tokio::test]
+async fn a_call_takes_few_round_trips() {
+    let Some(app) = app() else { return };
+    let way = Way::to(app.server.port()).await;
+    let fixture = Fixture::new(SqlDatabase::Postgresql(on_loopback(
+        way.port,
+        &app.database,
+        &app.role,
+    )));
+    fixture.query("SELECT 1").await.unwrap();
+    let before = way.round_trips();
+    fixture.query("SELECT 1").await.unwrap();
+    let read = way.round_trips() - before;
+    fixture.execute(&["DELETE FROM members"]).await.unwrap();
+    let written = way.round_trips() - before - read;
+    // Begin, prepare, run, clean; and commit.
+    assert!(read <= 4 && written <= 5, "{read} {written}");
+}
+
+#[tokio::test]
 async fn a_broken_connection_is_thrown_away() {
     let Some(app) = app() else { return };
     app.fixture.query("SELECT 1").await.unwrap();
@@ -546,13 +618,71 @@ async fn a_role_that_may_do_too_much_is_refused() {
             "{attributes}: {told}"
         );
     }
+    // Given and taken back, one after the other.
+    let (role, database) = (&app.role, &app.database);
     app.sql(&format!(
-        "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {}",
-        app.role
+        "CREATE ROLE owners_{role}; CREATE TABLE owned (a int); CREATE SCHEMA owned"
     ));
-    let (error, told) = refused(app.role.clone()).await;
-    assert_eq!(error.kind, SqlErrorKind::Forbidden);
-    assert!(told.contains("EXECUTE on function pg_read_file(text)"), "{told}");
+    app.sql("CREATE FUNCTION owned() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    for (given, back, named) in [
+        (
+            format!("GRANT EXECUTE ON FUNCTION pg_read_file(text) TO {role}"),
+            format!("REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM {role}"),
+            "EXECUTE on function pg_read_file(text)".to_owned(),
+        ),
+        (
+            format!("ALTER TABLE owned OWNER TO {role}"),
+            "ALTER TABLE owned OWNER TO postgres".to_owned(),
+            "owner of table owned".to_owned(),
+        ),
+        (
+            format!("ALTER TABLE owned OWNER TO owners_{role}; GRANT owners_{role} TO {role}"),
+            format!("ALTER TABLE owned OWNER TO postgres; REVOKE owners_{role} FROM {role}"),
+            "owner of table owned".to_owned(),
+        ),
+        (
+            format!("ALTER SCHEMA owned OWNER TO {role}"),
+            "ALTER SCHEMA owned OWNER TO postgres".to_owned(),
+            "owner of schema owned".to_owned(),
+        ),
+        (
+            format!("ALTER FUNCTION owned() OWNER TO {role}"),
+            "ALTER FUNCTION owned() OWNER TO postgres".to_owned(),
+            "owner of function owned()".to_owned(),
+        ),
+        (
+            format!("ALTER DATABASE {database} OWNER TO {role}"),
+            format!("ALTER DATABASE {database} OWNER TO postgres"),
+            format!("owner of database {database}"),
+        ),
+        (
+            format!("GRANT SELECT ON secrets TO {role} WITH GRANT OPTION"),
+            format!("REVOKE SELECT ON secrets FROM {role}"),
+            "GRANT OPTION for SELECT on table secrets".to_owned(),
+        ),
+        (
+            format!("GRANT SELECT (s) ON secrets TO {role} WITH GRANT OPTION"),
+            format!("REVOKE SELECT (s) ON secrets FROM {role}"),
+            "GRANT OPTION for SELECT on column s of table secrets".to_owned(),
+        ),
+        (
+            format!("GRANT USAGE ON SCHEMA owned TO {role} WITH GRANT OPTION"),
+            format!("REVOKE USAGE ON SCHEMA owned FROM {role}"),
+            "GRANT OPTION for USAGE on schema owned".to_owned(),
+        ),
+        (
+            format!("GRANT owners_{role} TO {role} WITH ADMIN OPTION"),
+            format!("REVOKE owners_{role} FROM {role}"),
+            format!("ADMIN OPTION for role `owners_{role}`"),
+        ),
+    ] {
+        app.sql(&given);
+        let (error, told) = refused(role.clone()).await;
+        assert_eq!(error.kind, SqlErrorKind::Forbidden, "{given}");
+        assert!(told.contains(&named), "{given}: {told}");
+        app.sql(&back);
+    }
+    assert!(app.fixture.query("SELECT 1").await.is_ok());
 }
 
 #[tokio::test]
@@ -651,7 +781,10 @@ async fn tls_is_done_with_the_authority_and_the_name_that_were_named() {
     assert_eq!(error.unwrap_err().kind, SqlErrorKind::LimitExceeded);
     eventually("nothing runs", || !app.active()).await;
     // Another name, and an authority that nobody named.
-    for (host, tls) in [("127.0.0.1", trusted), ("localhost", SqlTls::Public)] {
+    for (host, tls, hint) in [
+        ("127.0.0.1", trusted, "`host` must be a name"),
+        ("localhost", SqlTls::Public, "as `ca` beside `host`"),
+    ] {
         let fixture = with(host, tls);
         assert!(fixture.query("SELECT 1").await.is_err());
         assert!(
@@ -659,6 +792,7 @@ async fn tls_is_done_with_the_authority_and_the_name_that_were_named() {
             "{}",
             fixture.told()
         );
+        assert!(fixture.told().contains(hint), "{}", fixture.told());
     }
 }
 

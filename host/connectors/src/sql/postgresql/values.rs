@@ -3,11 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::BytesMut;
-use jiff::civil::{Date, DateTime, Time};
-use jiff::{SignedDuration, ToSpan as _};
+use jiff::SignedDuration;
+use jiff::civil::Time;
 use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Column, Row};
 
+use crate::sql::rows::Rows;
 use crate::sql::{SqlError, SqlErrorKind, SqlValue};
 
 type Failure = Box<dyn std::error::Error + Sync + Send>;
@@ -117,8 +118,8 @@ pub(super) fn check_type(column: &str, ty: &Type) -> Result<(), SqlError> {
     }
 }
 
-/// A value of a row.
-pub(super) fn cell(row: &Row, index: usize, column: &Column) -> Result<SqlValue, SqlError> {
+/// A value of a row, if there is room for it.
+pub(super) fn cell(row: &Row, index: usize, column: &Column, rows: &Rows) -> Result<SqlValue, SqlError> {
     let strange = || {
         let why = format!(
             "column `{}`: the database sent what its type does not allow",
@@ -129,6 +130,10 @@ pub(super) fn cell(row: &Row, index: usize, column: &Column) -> Result<SqlValue,
     let raw: Option<Raw<'_>> = row.try_get(index).map_err(|_| strange())?;
     let Some(raw) = raw else { return Ok(SqlValue::Null) };
     let decode = decoder(column.type_()).ok_or_else(strange)?;
+    rows.room_for(match *inner(column.type_()) {
+        Type::NUMERIC => numeric_bytes(raw.0).ok_or_else(strange)?,
+        _ => raw.0.len(),
+    })?;
     decode(raw.0).ok_or_else(strange)
 }
 
@@ -204,21 +209,47 @@ fn microseconds(raw: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(raw.try_into().ok()?))
 }
 
-/// Days and microseconds are counted from here.
-const EPOCH: Date = Date::constant(2000, 1, 1);
+/// Days from 0000-03-01 to 2000-01-01, from where PostgreSQL counts days and microseconds.
+const EPOCH_DAYS: i64 = 730_425;
+/// Days of 400 years: after them the calendar is the same again.
+const ERA_DAYS: i64 = 146_097;
+const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
 fn date(raw: &[u8]) -> Option<String> {
     Some(match i32::from_be_bytes(raw.try_into().ok()?) {
         i32::MAX => "infinity".to_owned(),
         i32::MIN => "-infinity".to_owned(),
-        days => EPOCH.checked_add(days.days()).ok()?.to_string(),
+        days => day(days.into()),
     })
+}
+
+/// The date so many days after 2000-01-01, as ISO 8601 writes it: a year beyond 0 to 9999 has a sign and six digits, and the year
+/// before 1 is 0. PostgreSQL has more years than date libraries know, and one mistyped year must not make a table unreadable.
+fn day(days_after_2000: i64) -> String {
+    let days = days_after_2000 + EPOCH_DAYS;
+    let (era, day_of_era) = (days.div_euclid(ERA_DAYS), days.rem_euclid(ERA_DAYS));
+    // Years begin in March here, so that a leap day is the last of its year.
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let (month, later) = if month_from_march < 10 {
+        (month_from_march + 3, 0)
+    } else {
+        (month_from_march - 9, 1)
+    };
+    let year = era * 400 + year_of_era + later;
+    if (0..=9_999).contains(&year) {
+        format!("{year:04}-{month:02}-{day:02}")
+    } else {
+        format!("{year:+07}-{month:02}-{day:02}")
+    }
 }
 
 fn time(raw: &[u8]) -> Option<String> {
     let since_midnight = microseconds(raw)?;
     // PostgreSQL has a 24:00.
-    if since_midnight == 86_400_000_000 {
+    if since_midnight == DAY_MICROSECONDS {
         return Some("24:00:00".to_owned());
     }
     let time = Time::midnight().checked_add(SignedDuration::from_micros(since_midnight));
@@ -230,11 +261,19 @@ fn timestamp(raw: &[u8], zone: &str) -> Option<String> {
         i64::MAX => "infinity".to_owned(),
         i64::MIN => "-infinity".to_owned(),
         since => {
-            let epoch = DateTime::from_parts(EPOCH, Time::midnight());
-            let when = epoch.checked_add(SignedDuration::from_micros(since)).ok()?;
-            format!("{when}{zone}")
+            let since_midnight = SignedDuration::from_micros(since.rem_euclid(DAY_MICROSECONDS));
+            let time = Time::midnight().checked_add(since_midnight).ok()?;
+            format!("{}T{time}{zone}", day(since.div_euclid(DAY_MICROSECONDS)))
         }
     })
+}
+
+/// How long the text of a number is, at most: a few bytes can be a number of 131,072 digits.
+fn numeric_bytes(raw: &[u8]) -> Option<usize> {
+    let word = |index: usize| Some(u16::from_be_bytes([*raw.get(index)?, *raw.get(index + 1)?]));
+    let (weight, scale) = (word(2)?.cast_signed(), word(6)?);
+    let whole = usize::try_from(i32::from(weight) + 1).unwrap_or(0) * 4;
+    Some("-0.".len() + whole + usize::from(scale))
 }
 
 /// Base 10,000: count of digits, weight of the first, sign, digits after the point that are shown, the digits.
@@ -297,4 +336,88 @@ fn network(raw: &[u8]) -> Option<String> {
     } else {
         format!("{address}/{bits}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan as _;
+    use jiff::civil::{Date, DateTime};
+
+    use super::*;
+
+    /// Numbers all over the range, near both its ends, and near what tests give.
+    fn numbers(from: i64, to: i64, near: &[i64]) -> impl Iterator<Item = i64> {
+        let step = (to / 100_000 - from / 100_000) | 1;
+        let over = (0..100_000).map(move |count| from.saturating_add(step.saturating_mul(count)).min(to));
+        let edges = [from, to, 0].into_iter().chain(near.to_vec());
+        over.chain(
+            edges.flat_map(move |edge| {
+                (-1_000..=1_000).map(move |off| edge.saturating_add(off).clamp(from, to))
+            }),
+        )
+    }
+
+    #[test]
+    fn every_date_has_a_form_and_those_that_can_be_compared_are_right() {
+        let epoch = Date::constant(2000, 1, 1);
+        let near = [-730_119, -730_485, 2_921_939, 59, 60];
+        for days in numbers(i32::MIN.into(), i32::MAX.into(), &near) {
+            let days = i32::try_from(days).unwrap();
+            let shown = date(&days.to_be_bytes()).unwrap();
+            if (-730_485..=2_921_939).contains(&days) {
+                let known = epoch.checked_add(days.days()).unwrap();
+                assert_eq!(shown, known.to_string(), "{days}");
+            }
+        }
+        for (days, expected) in [
+            (i32::MAX, "infinity"),
+            (i32::MIN, "-infinity"),
+            (0, "2000-01-01"),
+            (-730_120, "0000-12-31"),
+            (2_921_940, "+010000-01-01"),
+            // The first and the last PostgreSQL has: 4714-11-24 BC and 5874897-12-31.
+            (-2_451_545, "-004713-11-24"),
+            (2_145_031_948, "+5874897-12-31"),
+        ] {
+            assert_eq!(date(&days.to_be_bytes()).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn every_moment_has_a_form_and_those_that_can_be_compared_are_right() {
+        let epoch = DateTime::constant(2000, 1, 1, 0, 0, 0, 0);
+        let near = [-730_119 * DAY_MICROSECONDS, 2_921_940 * DAY_MICROSECONDS];
+        for micros in numbers(i64::MIN, i64::MAX, &near) {
+            let shown = timestamp(&micros.to_be_bytes(), "Z").unwrap();
+            let known = epoch.checked_add(SignedDuration::from_micros(micros));
+            if let Some(known) = known.ok().filter(|known| known.year() >= 0) {
+                assert_eq!(shown, format!("{known}Z"), "{micros}");
+            }
+            let _ = time(&micros.to_be_bytes());
+        }
+        for (micros, expected) in [
+            (i64::MAX, "infinity"),
+            (i64::MIN, "-infinity"),
+            (-1, "1999-12-31T23:59:59.999999"),
+        ] {
+            assert_eq!(timestamp(&micros.to_be_bytes(), "").as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_number_is_known_before_it_is_printed() {
+        let words = |words: &[u16]| -> Vec<u8> { words.iter().flat_map(|word| word.to_be_bytes()).collect() };
+        for (raw, shown_bytes) in [
+            (words(&[0, 0, 0, 0]), 1),
+            (words(&[1, 0, 0x4000, 0, 9_999]), 5),
+            (words(&[1, 0xFFFF, 0, 4, 1]), 6),
+            (words(&[1, 32_767, 0, 0, 1_000]), 131_072),
+            (words(&[1, 0x8000, 0, 65_535, 1]), 65_537),
+        ] {
+            let shown = numeric(&raw).unwrap();
+            assert_eq!(shown.len(), shown_bytes, "{raw:?}");
+            assert!(numeric_bytes(&raw).unwrap() >= shown_bytes, "{raw:?}");
+        }
+        assert_eq!(numeric_bytes(&[0; 7]), None);
+    }
 }

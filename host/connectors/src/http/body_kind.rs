@@ -1,0 +1,60 @@
+//! How a server reads the body of a request.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use percent_encoding::percent_decode;
+use serde_json::Value;
+
+/// By this field, in the query or the body, some servers take a request for one with another method.
+const METHOD_FIELD: &str = "_method";
+
+/// How a server reads a body.
+#[derive(Clone, Copy)]
+pub(super) enum BodyKind {
+    /// `application/json`, or `…+json`.
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+}
+
+impl BodyKind {
+    /// What the one `Content-Type` says. A body without one could be read in any way.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut given = headers.get_all(CONTENT_TYPE).iter();
+        let (Some(only), None) = (given.next(), given.next()) else {
+            return None;
+        };
+        let only = only.to_str().ok()?.to_ascii_lowercase();
+        let mut parts = only.split(';').map(str::trim);
+        let kind = parts.next()?;
+        let charset = parts.find_map(|parameter| parameter.strip_prefix("charset="));
+        if charset.is_some_and(|charset| charset.trim_matches('"') != "utf-8") {
+            return None;
+        }
+        match kind {
+            "application/json" => Some(Self::Json),
+            "application/x-www-form-urlencoded" => Some(Self::Form),
+            other if other.starts_with("application/") && other.ends_with("+json") => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a field tells of another method than the request's own.
+pub(super) fn names_method(headers: &HeaderMap, query: Option<&str>, body: &[u8]) -> bool {
+    has_field(query.unwrap_or_default().as_bytes(), METHOD_FIELD)
+        || match BodyKind::of(headers) {
+            Some(BodyKind::Form) => has_field(body, METHOD_FIELD),
+            Some(BodyKind::Json) => serde_json::from_slice::<Value>(body)
+                .is_ok_and(|document| document.get(METHOD_FIELD).is_some()),
+            None => false,
+        }
+}
+
+/// Whether a query or a form has a field of this name, however it is written.
+fn has_field(pairs: &[u8], name: &str) -> bool {
+    pairs.split(|&byte| byte == b'&').any(|pair| {
+        let written = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+        percent_decode(written).eq(name.bytes())
+    })
+}
