@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::cause::Actor;
 use crate::name::{Name, RoleName};
 
+/// Most assignments of one person that are kept, also those that count no more: each is looked at with every plan.
+pub const ASSIGNMENTS_MAX: usize = 500;
+/// Longest reason of an assignment or an exception, in characters: a paragraph. Causes show the beginning.
+pub const REASON_CHARS_MAX: usize = 1_000;
+
 /// How somebody came by an assignment. What a rule gives is no assignment: it is worked out anew with each plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

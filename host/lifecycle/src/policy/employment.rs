@@ -1,11 +1,12 @@
 //! The contracts that decide a person's state, read from the attributes of their records.
 //!
-//! - Contracts are the records of sources that declare `start`; where the person has none of those, of sources that declare `end`. One
-//!   without any date counts (as open) only where no other says more.
+//! - Contracts are the records of sources that declare `start`; where the person has none of those, of sources that declare `end` and have
+//!   them now. One without any date counts (as open) only where no other says more.
 //! - What the other records say (`end`, leave, `zone`) completes each contract that does not say it itself, by authority: a list of
 //!   leavers, a source of leave.
 //! - Who is in no such source has one contract without dates, for as long as any source has them.
-//! - A record that is missing from its source is a contract that ended then, whatever its dates; they are not read where they cannot be.
+//! - A record that is missing from a source that declares `start` is a contract that ended then, whatever its dates; those that cannot be
+//!   read do not matter. Missing from any other source ends only who is missing from all: a leaver taken off the list again goes on.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -109,7 +110,13 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn contracts(&mut self) -> Vec<Contract> {
-        let Some(most) = self.known.iter().map(|record| self.policy.says(record)).max() else {
+        let starts = |record: &&SourceRecord| self.policy.says(record) == Says::Starts;
+        let pool = if self.known.iter().any(starts) {
+            self.known.clone()
+        } else {
+            self.present.clone()
+        };
+        let Some(most) = pool.iter().map(|record| self.policy.says(record)).max() else {
             self.problems.push(problem(
                 "sources",
                 "",
@@ -118,9 +125,9 @@ impl<'a> Reading<'a> {
             return Vec::new();
         };
         let records = match most {
-            Says::Starts | Says::Ends => self.contract_records(most),
+            Says::Starts | Says::Ends => self.contract_records(pool, most),
             // The first stands for all.
-            Says::Other => self.present.iter().take(1).copied().collect(),
+            Says::Other => pool.into_iter().take(1).collect(),
         };
         let everywhere = self.missing_everywhere();
         let named = records.len() > 1;
@@ -129,7 +136,8 @@ impl<'a> Reading<'a> {
             .map(|record| {
                 let (name, absent_since) = match most {
                     Says::Other => (None, everywhere),
-                    Says::Starts | Says::Ends => {
+                    Says::Ends => (self.name(record, named), everywhere),
+                    Says::Starts => {
                         let elsewhere = record.absent_since.is_some() && everywhere.is_none();
                         (self.name(record, named || elsewhere), record.absent_since)
                     }
@@ -139,9 +147,8 @@ impl<'a> Reading<'a> {
             .collect()
     }
 
-    /// The records that are contracts.
-    fn contract_records(&self, most: Says) -> Vec<&'a SourceRecord> {
-        let mut records: Vec<&SourceRecord> = self.known.clone();
+    /// Those that are contracts.
+    fn contract_records(&self, mut records: Vec<&'a SourceRecord>, most: Says) -> Vec<&'a SourceRecord> {
         records.retain(|record| self.policy.says(record) == most);
         let has_dates = |record: &SourceRecord| {
             [START, END]

@@ -204,6 +204,24 @@ fn leave_a_zone_and_the_list_of_leavers_complete_each_contract() {
 }
 
 #[test]
+fn who_is_taken_off_the_list_of_leavers_goes_on() {
+    let policy = sources();
+    let mut records = [
+        record("ad", "kate", json!({})),
+        record("exits", "1", json!({"end": "2026-06-30"})),
+    ];
+    assert_eq!(contracts(&policy, &records), ["- ..2026-06-30 Europe/Berlin"]);
+    records[1].absent_since = Some("2026-03-02T08:00:00Z".parse().unwrap());
+    assert_eq!(contracts(&policy, &records), ["- .. Europe/Berlin"]);
+    records[0].absent_since = Some("2026-04-02T08:00:00Z".parse().unwrap());
+    assert_eq!(
+        contracts(&policy, &records),
+        ["- ..2026-06-30 Europe/Berlin absent 2026-04-02T08:00:00Z"],
+        "missing everywhere since the last lost them"
+    );
+}
+
+#[test]
 fn what_a_missing_record_says_wrongly_stops_nobody() {
     let policy = sources();
     let broken = record(

@@ -244,6 +244,78 @@ impl Life {
         Ok(())
     }
 
+    fn has_now(&self, slot: &AccountSlot, id: &str) -> bool {
+        let mut accounts = self.accounts.iter().filter(|(known, _)| known == slot);
+        accounts.any(|(_, account)| {
+            account.state != AccountState::Absent && account.entitlements.contains_key(id)
+        })
+    }
+
+    /// Of what excludes each other nothing comes that was not there before.
+    fn check_duties(
+        &self,
+        plan: &IdentityPlan,
+        before: &[RoleName],
+        now: Timestamp,
+    ) -> Result<(), TestCaseError> {
+        if plan.state.state != IdentityState::Active {
+            return Ok(());
+        }
+        let gives = |slot: &AccountSlot, id: &str| {
+            plan.accounts.iter().any(|account| {
+                let wanted = match &account.desired {
+                    Some(DesiredAccount::Enabled { entitlements, .. }) => entitlements.contains_key(id),
+                    _ => false,
+                };
+                account.slot == *slot && wanted
+            })
+        };
+        for separation in &self.policy.separations {
+            let excepted = |one: &SeparationException| one.separation == separation.name && now < one.until;
+            if self.exceptions.iter().any(excepted) {
+                continue;
+            }
+            let present = |duty: &&Duty| match duty {
+                Duty::Role(_, name) => plan.roles.contains(name),
+                Duty::Entitlement(slot, id) => gives(slot, id),
+            };
+            let present: Vec<&Duty> = separation.of.iter().filter(present).collect();
+            for duty in present.iter().filter(|_| present.len() > 1) {
+                let was = match duty {
+                    Duty::Role(place, name) => before.contains(name) || self.is_there(*place),
+                    Duty::Entitlement(slot, id) => self.has_now(slot, id),
+                };
+                prop_assert!(was, "{} is new beside {:?}", duty, present);
+            }
+        }
+        Ok(())
+    }
+
+    /// All a role gives is there.
+    fn is_there(&self, place: usize) -> bool {
+        let mut reached = vec![false; self.policy.roles.len()];
+        self.policy.reach(&[place], &mut reached);
+        let mut roles = self
+            .policy
+            .roles
+            .iter()
+            .zip(reached)
+            .filter(|(_, reached)| *reached)
+            .map(|(role, _)| role);
+        roles.all(|role| {
+            let enabled = |slot: &AccountSlot| {
+                self.accounts
+                    .iter()
+                    .any(|(known, account)| known == slot && account.state == AccountState::Enabled)
+            };
+            let mut ids = role
+                .entitlements
+                .iter()
+                .flat_map(|(slot, ids)| ids.keys().map(move |id| (slot, id)));
+            role.accounts.iter().all(enabled) && ids.all(|(slot, id)| self.has_now(slot, id))
+        })
+    }
+
     fn carry_out(&mut self, plan: &IdentityPlan, most: usize) {
         let steps: Vec<(AccountSlot, Work)> = plan
             .accounts
@@ -279,12 +351,15 @@ proptest! {
         let mut life = Life::new("a");
         life.policy = policy.clone();
         let mut today = 0;
+        let mut before: Vec<RoleName> = Vec::new();
         for (event, days) in events {
             life.happens(&event, &policy);
             today += days;
             let now = day(today);
             let first = life.plan_at(now);
             life.check(&first)?;
+            life.check_duties(&first, &before, now)?;
+            before.clone_from(&first.roles);
 
             life.assignments.reverse();
             prop_assert_eq!(&life.plan_at(now), &first, "the order of assignments does not matter");
@@ -303,6 +378,12 @@ proptest! {
             let settled = life.plan_at(now);
             prop_assert_eq!(steps(&settled), Vec::<&Step>::new());
             prop_assert_eq!((&settled.held, &settled.next_change), (&named.held, &named.next_change));
+
+            if matches!(settled.state.state, IdentityState::Leaving | IdentityState::Departed) {
+                let keeps = |account: &ObservedAccount| account.state == AccountState::Enabled || !account.entitlements.is_empty();
+                prop_assert!(!life.accounts.iter().any(|(_, account)| keeps(account)), "a leaver keeps nothing");
+                prop_assert_eq!(&settled.held, &vec![]);
+            }
 
             // Nothing happens before the next change, or ever.
             let before = match settled.next_change {
