@@ -106,7 +106,7 @@ impl Engine {
             facts_version: thought.row.facts_version,
             state: plan.state.state,
             state_cause: plan.state_cause.clone(),
-            next_change_at: plan.state.next_change,
+            next_change_at: plan.next_change,
             superseded: Vec::new(),
             replan: false,
             operations: Vec::new(),

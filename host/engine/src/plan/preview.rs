@@ -72,6 +72,7 @@ impl Engine {
             records: &row.records,
             accounts: &accounts,
             recorded: row.state,
+            ..PlanInput::default()
         };
         let plan = plan_identity(&input, &policy.policy, &targets.facts, &self.ports.zones, now);
         Thought {

@@ -52,7 +52,7 @@ impl Engine {
             recorded_state: recorded.filter(|recorded| *recorded != plan.state.state),
             since: plan.state.since,
             state_cause: plan.state.cause.clone(),
-            next_change: plan.state.next_change,
+            next_change: plan.next_change,
             roles: roles(&thought, &policy),
             accounts: accounts.collect(),
             problems: plan
@@ -83,7 +83,7 @@ fn roles(thought: &Thought, policy: &ActivePolicy) -> Vec<RoleView> {
         .filter(|role| thought.plan.roles.contains(&role.name));
     held.map(|role| RoleView {
         name: role.name.clone(),
-        rule: role.when.source().to_owned(),
+        rule: role.when.as_ref().map(|rule| rule.source().to_owned()),
         accounts: role.accounts.clone(),
     })
     .collect()

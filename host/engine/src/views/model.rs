@@ -71,8 +71,8 @@ pub struct RecordView {
 pub struct RoleView {
     /// Its name.
     pub name: RoleName,
-    /// The rule that gives it.
-    pub rule: String,
+    /// Its rule, if it has one; it may also be assigned, or come with another role.
+    pub rule: Option<String>,
     /// Accounts it gives.
     pub accounts: Vec<AccountSlot>,
 }
@@ -187,9 +187,9 @@ pub struct WhyView {
 pub struct WhyRole {
     /// Its name.
     pub name: RoleName,
-    /// Its rule.
-    pub rule: String,
-    /// Whether the person has it; `None` when the rule could not be evaluated.
+    /// Its rule, if it has one.
+    pub rule: Option<String>,
+    /// Whether the person has it, by rule, assignment or another role; `None` when the rule could not be evaluated.
     pub holds: Option<bool>,
     /// The attributes the rule reads, as they are for this person; `null` when they have none.
     pub reads: BTreeMap<String, Value>,

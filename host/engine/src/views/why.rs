@@ -93,8 +93,10 @@ fn why_roles(thought: &Thought, policy: &ActivePolicy, slot: &AccountSlot) -> Ve
     let attributes = &thought.plan.attributes;
     let scope = Scope::new(attributes, thought.plan.state.state);
     let why = |role: &Role| {
-        let (holds, error) = match role.when.holds(&scope) {
-            Ok(holds) => (Some(holds), None),
+        // What was assigned, what another role brings and what is kept for an overlap is had as well.
+        let has = thought.plan.roles.contains(&role.name);
+        let (holds, error) = match role.when.as_ref().map_or(Ok(false), |rule| rule.holds(&scope)) {
+            Ok(holds) => (Some(holds || has), None),
             Err(error) => (None, Some(error.message)),
         };
         let read = |name: &str| {
@@ -103,10 +105,10 @@ fn why_roles(thought: &Thought, policy: &ActivePolicy, slot: &AccountSlot) -> Ve
                 attributes.get(name).cloned().unwrap_or(Value::Null),
             )
         };
-        let reads: BTreeMap<String, Value> = role.when.reads().map(read).collect();
+        let reads = role.when.iter().flat_map(|rule| rule.reads().map(read)).collect();
         WhyRole {
             name: role.name.clone(),
-            rule: role.when.source().to_owned(),
+            rule: role.when.as_ref().map(|rule| rule.source().to_owned()),
             holds,
             reads,
             error,
@@ -116,7 +118,7 @@ fn why_roles(thought: &Thought, policy: &ActivePolicy, slot: &AccountSlot) -> Ve
         .policy
         .roles
         .iter()
-        .filter(|role| role.accounts.contains(slot))
+        .filter(|role| policy.policy.gives_account(role, slot))
         .map(why)
         .collect()
 }
@@ -166,15 +168,12 @@ fn because(thought: &Thought, slot: &AccountSlot, desired: Option<DesiredKind>, 
         }
         (IdentityState::Active, Some(_)) if roles.is_empty() => format!("no role of the policy gives {slot}"),
         (IdentityState::Active, Some(_)) => {
-            let rule = if names(false).len() == 1 {
-                "whose rule is"
-            } else {
-                "whose rules are"
+            let which = match (names(false).len(), roles.iter().all(|role| role.rule.is_some())) {
+                (1, true) => "whose rule is false for them",
+                (_, true) => "whose rules are false for them",
+                (_, false) => "which no rule and no assignment gives them",
             };
-            format!(
-                "it would be given by {}, {rule} false for them",
-                list("role", &names(false))
-            )
+            format!("it would be given by {}, {which}", list("role", &names(false)))
         }
         (
             IdentityState::Staged

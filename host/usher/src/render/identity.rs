@@ -117,7 +117,12 @@ fn roles(view: &IdentityView, ink: &Ink) -> String {
         table.row([
             role.name.to_string().into(),
             gives.into(),
-            message(&role.rule).into(),
+            message(
+                role.rule
+                    .as_deref()
+                    .unwrap_or("no rule: by assignment, or with another role"),
+            )
+            .into(),
         ]);
     }
     out.push_str(&table.render(2, ink));

@@ -268,7 +268,7 @@ pub(crate) fn identity() -> IdentityView {
         next_change: Some("2026-04-01T00:00:00Z".parse().unwrap()),
         roles: vec![RoleView {
             name: name("employee"),
-            rule: "identity.contract in ['permanent']".into(),
+            rule: Some("identity.contract in ['permanent']".into()),
             accounts: vec![slot("app", "primary"), slot("app", "admin")],
         }],
         accounts: vec![AccountView {
@@ -293,7 +293,7 @@ pub(crate) fn identity() -> IdentityView {
 pub(crate) fn why() -> WhyView {
     let role = |called: &str, rule: &str, holds, error: Option<&str>| WhyRole {
         name: name(called),
-        rule: rule.into(),
+        rule: Some(rule.into()),
         holds,
         reads: BTreeMap::from([
             ("contract".to_owned(), json!("permanent")),

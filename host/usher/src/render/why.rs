@@ -62,7 +62,11 @@ fn role(role: &WhyRole, ink: &Ink) -> String {
         "  {} {}  {}\n",
         ink.paint(style, mark),
         role.name,
-        message(&role.rule)
+        message(
+            role.rule
+                .as_deref()
+                .unwrap_or("no rule: by assignment, or with another role")
+        )
     );
     if !role.reads.is_empty() {
         let reads = role
