@@ -1,7 +1,5 @@
 //! Why a person has an account, or why not.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 use usher_lifecycle::account::{AccountSlot, AccountState};
 use usher_lifecycle::expr::Scope;
