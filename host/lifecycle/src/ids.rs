@@ -27,6 +27,15 @@ pub mod kind {
     /// One import of one source.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Snapshot {}
+    /// A role that somebody was given by hand or by request.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Assignment {}
+    /// What keeps a person from their accounts.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Hold {}
+    /// An exception from a separation of duties.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Exception {}
 
     impl Kind for Identity {
         const PREFIX: &'static str = "idn";
@@ -36,6 +45,15 @@ pub mod kind {
     }
     impl Kind for Snapshot {
         const PREFIX: &'static str = "snp";
+    }
+    impl Kind for Assignment {
+        const PREFIX: &'static str = "asg";
+    }
+    impl Kind for Hold {
+        const PREFIX: &'static str = "hold";
+    }
+    impl Kind for Exception {
+        const PREFIX: &'static str = "exc";
     }
 }
 
@@ -49,6 +67,12 @@ pub type IdentityId = Id<kind::Identity>;
 pub type OperationId = Id<kind::Operation>;
 /// The id of an import, `snp_…`.
 pub type SnapshotId = Id<kind::Snapshot>;
+/// The id of an assignment, `asg_…`.
+pub type AssignmentId = Id<kind::Assignment>;
+/// The id of a hold, `hold_…`.
+pub type HoldId = Id<kind::Hold>;
+/// The id of an exception from a separation of duties, `exc_…`.
+pub type ExceptionId = Id<kind::Exception>;
 
 impl<K> Id<K> {
     /// Wraps a UUID.

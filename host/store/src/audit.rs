@@ -22,7 +22,8 @@ pub struct AuditRow {
     /// What happened: `import.accepted`, `identity.created`, `identity.facts-changed`, `identity.state-changed`, `identity.erased`,
     /// `operation.planned`, `operation.superseded`, `operations.claimed`, `operation.done`, `operation.retry`, `operation.held`,
     /// `operation.failed`, `operation.recovered`, `account.linked`, `account.removed`, `document.activated`, `connector.added`,
-    /// `secret.set`, `secret.removed`, `key.changed`, …
+    /// `secret.set`, `secret.removed`, `key.changed`, `assignment.added`, `assignment.ended`, `hold.added`, `hold.ended`, `exception.added`,
+    /// `exception.ended`, `name.reserved`, `name.released`, …
     pub event: String,
     /// Why, if there is more to say than the event.
     pub cause: Cause,

@@ -4,11 +4,13 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
 use usher_lifecycle::account::{AccountSlot, AccountState, ObservedAccount};
+use usher_lifecycle::assignment::{Assignment, HeldRole, SeparationException};
 use usher_lifecycle::cause::Cause;
-use usher_lifecycle::facts::SourceRecord;
+use usher_lifecycle::facts::{Hold, SourceRecord};
 use usher_lifecycle::ids::{IdentityId, OperationId};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::operation::{OperationState, Priority, Work};
+use usher_lifecycle::reservation::Reservation;
 use usher_lifecycle::state::IdentityState;
 
 use crate::StoreError;
@@ -32,6 +34,16 @@ pub struct IdentityRow {
     pub next_change_at: Option<Timestamp>,
     /// What the sources say.
     pub records: Vec<SourceRecord>,
+    /// Roles by hand and by request: all that are not ended, but for those whose time was over long ago.
+    pub assignments: Vec<Assignment>,
+    /// Holds, likewise.
+    pub holds: Vec<Hold>,
+    /// Exceptions from separations of duties, likewise.
+    pub exceptions: Vec<SeparationException>,
+    /// What the last plan recorded: [`Planned::held`](crate::Planned::held).
+    pub held: Vec<HeldRole>,
+    /// Names that are reserved.
+    pub reservations: Vec<Reservation>,
     /// Its accounts, also those now absent.
     pub accounts: Vec<StoredAccount>,
 }

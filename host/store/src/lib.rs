@@ -20,9 +20,11 @@ mod freeze;
 mod identities;
 pub(crate) mod keys;
 mod operations;
+mod personal_facts;
 mod planning;
 pub mod postgres;
 mod replicas;
+mod reservations;
 mod running;
 mod schema;
 mod secrets;
@@ -42,8 +44,15 @@ pub use operations::{
     Claim, ClaimedOperation, Decision, OperationFilter, OperationRow, Operations, Outcome, Recorded, Rest,
     TargetClaim, Totals,
 };
+pub use personal_facts::{
+    ASSIGNMENTS_MAX, EXCEPTIONS_MAX, Ended, FactId, FactPage, HOLDS_MAX, NewFact, PersonalFact,
+    PersonalFacts, REASON_BYTES_MAX, StoredFact,
+};
 pub use planning::{NewOperation, PlanCommit, Planned, Planning};
 pub use replicas::{Duty, Membership, Replicas, Wakes};
+pub use reservations::{
+    BAR_MAX, CANDIDATES_MAX, NameRequest, NamesTaken, RESERVED_BYTES_MAX, Reservations, StoredReservation,
+};
 pub use running::Running;
 pub use schema::SCHEMA_VERSION;
 pub use secrets::{SECRET_BYTES_MAX, SecretInfo, SecretStore};
@@ -57,6 +66,8 @@ use usher_lifecycle::cause::Actor;
 pub trait Store:
     Documents
     + FactsStore
+    + PersonalFacts
+    + Reservations
     + Identities
     + Planning
     + Operations
@@ -74,6 +85,8 @@ pub trait Store:
 impl<T> Store for T where
     T: Documents
         + FactsStore
+        + PersonalFacts
+        + Reservations
         + Identities
         + Planning
         + Operations

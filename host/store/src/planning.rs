@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_lifecycle::account::AccountSlot;
+use usher_lifecycle::assignment::HeldRole;
 use usher_lifecycle::cause::Cause;
 use usher_lifecycle::ids::OperationId;
 use usher_lifecycle::operation::{Priority, Work};
@@ -40,6 +41,8 @@ pub struct Planned {
     pub state_cause: Cause,
     /// When that changes by itself.
     pub next_change_at: Option<Timestamp>,
+    /// The roles the next plan must know, as the plan gave them; written when they differ from what was recorded.
+    pub held: Vec<HeldRole>,
     /// Open operations overtaken by this plan (only such as have not started).
     pub superseded: Vec<OperationId>,
     /// Some steps wait for an operation under way: its outcome makes the identity due again.

@@ -138,6 +138,7 @@ async fn plan(store: &SqlStore, state: IdentityState, seconds: i64) {
         state,
         state_cause: usher_lifecycle::cause::Cause::new(format!("{NAME} left")),
         next_change_at: None,
+        held: Vec::new(),
         superseded: Vec::new(),
         replan: false,
         operations: Vec::new(),

@@ -16,6 +16,7 @@ fn migrations() -> Vec<Migration> {
         include_str!("../../migrations/postgres/0001_first_light.sql"),
         include_str!("../../migrations/postgres/0002_staged_present.sql"),
         include_str!("../../migrations/postgres/0003_two_stores.sql"),
+        include_str!("../../migrations/postgres/0004_personal_facts.sql"),
     ])
 }
 
@@ -158,16 +159,16 @@ mod tests {
         let (expand, contract) = (
             Migration {
                 sql: "ALTER TABLE meta ADD COLUMN next_year TEXT",
-                works_from: 3,
+                works_from: 4,
             },
             Migration {
                 sql: "ALTER TABLE meta DROP COLUMN rehearsal",
-                works_from: 5,
+                works_from: 6,
             },
         );
         let newer = [known.as_slice(), &[expand]].concat();
         migrate_with(&pool, &newer).await.unwrap();
-        assert_eq!(version(&pool).await.unwrap(), Some(4));
+        assert_eq!(version(&pool).await.unwrap(), Some(5));
         // The old program opens what only grew.
         migrate_with(&pool, &known).await.unwrap();
 
@@ -177,13 +178,54 @@ mod tests {
             matches!(&waits, Err(StoreError::Version(message)) if message.contains("still at work")),
             "{waits:?}"
         );
-        assert_eq!(version(&pool).await.unwrap(), Some(4), "nothing was changed");
+        assert_eq!(version(&pool).await.unwrap(), Some(5), "nothing was changed");
         old.close().await.unwrap();
         migrate_with(&pool, &newest).await.unwrap();
         let refused = migrate_with(&pool, &known).await;
         assert!(
-            matches!(&refused, Err(StoreError::Version(message)) if message.contains("version 5")),
+            matches!(&refused, Err(StoreError::Version(message)) if message.contains("version 6")),
             "{refused:?}"
         );
+    }
+
+    /// People of the third version are kept, with nothing set about them yet. It waits for programs of then: they know nothing of holds.
+    #[tokio::test]
+    async fn people_of_the_third_version_are_kept() {
+        let Some(server) = usher_test_postgres::shared().unwrap() else {
+            return;
+        };
+        let url = server.fresh_database().unwrap();
+        let options = Options {
+            lease: LEASE,
+            name: "a test".to_owned(),
+        };
+        let (_, pool) = connected(&url, &options).await.unwrap();
+        let known = migrations();
+        migrate_with(&pool, &known[..3]).await.unwrap();
+        let old = "
+            INSERT INTO meta (id, high_water_us) VALUES (1, 0);
+            INSERT INTO identity (public_id, state) VALUES (decode(repeat('00', 16), 'hex'), 1);
+            INSERT INTO writer (opened_us, genesis, schema_version, seen_us, lease_us)
+            VALUES (0, decode(repeat('00', 32), 'hex'), 3, 0, 9000000000000000000);";
+        sqlx::raw_sql(old).execute(&pool).await.unwrap();
+        let waits = migrate_with(&pool, &known).await;
+        assert!(
+            matches!(&waits, Err(StoreError::Version(message)) if message.contains("still at work")),
+            "{waits:?}"
+        );
+        sqlx::raw_sql("UPDATE writer SET closed_us = 1")
+            .execute(&pool)
+            .await
+            .unwrap();
+        migrate_with(&pool, &known).await.unwrap();
+        let kept: (i64, i64) = sqlx::query_as(
+            "SELECT count(*), (SELECT works_from FROM meta) FROM identity WHERE state = 1 AND held = '[]' AND facts_version = 1",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        assert_eq!(kept, (1, 4));
+        let refused = migrate_with(&pool, &known[..3]).await;
+        assert!(matches!(refused, Err(StoreError::Version(_))), "{refused:?}");
     }
 }

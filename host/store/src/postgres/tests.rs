@@ -7,7 +7,8 @@ use usher_lifecycle::cause::Actor;
 
 use super::{LEASE, Options, connect_options, create, pool};
 use crate::sql::{
-    absorb, attempts, claim, identities, operations, outcome_batch, outcomes, plan_queue, planning, recovery,
+    absorb, attempts, claim, free_names, identities, operations, outcome_batch, outcomes, personal_facts,
+    plan_queue, planning, recovery, reservations,
 };
 use crate::{Context, OperatorKey, Randomness};
 
@@ -42,6 +43,10 @@ const LARGE: &str = "
     INSERT INTO source_record (source, key, identity, attributes, digest) SELECT 1, 'p' || n, n, '{}', decode(md5('d'), 'hex')
         FROM generate_series(1, 100000) n;
     INSERT INTO account (identity, target, kind, state, external_id) SELECT n, 1, 'primary', 1, 'x' || n FROM generate_series(1, 100000) n;
+    INSERT INTO personal_fact (public_id, identity, kind, from_us, words, added_by, added_us)
+        SELECT decode(md5('f' || n), 'hex'), n, 2, 0, decode('00', 'hex'), '\"usher\"', 0 FROM generate_series(1, 20000) n;
+    INSERT INTO reservation (identity, target, kind, attribute, value, digest, reserved_us, bar_us)
+        SELECT n, 1, 'primary', 'login', 'x' || n, sha256(convert_to('x' || n, 'UTF8')), 0, 0 FROM generate_series(1, 100000) n;
     INSERT INTO snapshot (public_id, source, origin, file_digest, rows, state, base, at_us)
         VALUES (decode(md5('s'), 'hex'), 1, 'people.csv', decode(repeat('00', 32), 'hex'), 20000, 1, 0, 0);
     INSERT INTO staged (snapshot, key, change) SELECT 1, 'p' || n, 1 FROM generate_series(1, 20000) n;
@@ -53,7 +58,15 @@ const LARGE: &str = "
     ANALYZE;";
 
 /// Tables that grow with the company.
-const LARGE_TABLES: [&str; 5] = ["operation", "account", "identity", "source_record", "staged"];
+const LARGE_TABLES: [&str; 7] = [
+    "operation",
+    "account",
+    "identity",
+    "source_record",
+    "staged",
+    "personal_fact",
+    "reservation",
+];
 
 /// The hot statements read index ranges, never a whole table, whether the server plans for the values or once for all.
 #[tokio::test]
@@ -99,6 +112,17 @@ async fn hot_queries_use_their_indexes() {
         ),
         (planning::RECORD, &format!("{rows}, 2"), "identity_pkey"),
         (identities::OPEN_OPERATIONS, numbers, "operation_open"),
+        (
+            personal_facts::COUNTING,
+            numbers,
+            "personal_fact_of_identity identity_pkey",
+        ),
+        (reservations::RESERVED, numbers, "reservation_of_identity"),
+        (
+            free_names::HELD,
+            "'[[\"app\",\"login\",\"00\"],[\"app\",\"login\",\"01\"]]'",
+            "reservation_name",
+        ),
         (
             attempts::ATTEMPTS,
             numbers,

@@ -199,11 +199,22 @@ impl NewRows {
         cause: &str,
         payload: &str,
     ) -> Result<Option<Vec<u8>>, Fault> {
-        if self
-            .last
-            .as_ref()
-            .is_none_or(|(number, _)| *number != subject.number)
-        {
+        let (writer, keys) = (self.writer, Arc::clone(&self.keys));
+        let Some(cipher) = self.cipher_of(subject)? else {
+            return Ok(None);
+        };
+        let length = u32::try_from(cause.len()).map_err(|_| Fault::Failed(sealing("a cause")))?;
+        let parts = [&length.to_be_bytes(), cause.as_bytes(), payload.as_bytes()];
+        let mut sealed = Vec::with_capacity(4 + cause.len() + payload.len() + OVERHEAD_BYTES);
+        cipher
+            .seal_into(&mut sealed, &parts, &row_purpose(writer, n), &*keys.randomness)
+            .map_err(|_| Fault::Failed(sealing("an audit row")))?;
+        Ok(Some(sealed))
+    }
+
+    /// What seals the words about an identity; `None` when it is erased.
+    pub(super) fn cipher_of(&mut self, subject: &Subject) -> Result<Option<&Aead>, Fault> {
+        if self.last.as_ref().is_none_or(|last| last.0 != subject.number) {
             let key = match &subject.key {
                 SubjectKey::Sealed(sealed) => self.opened(subject, sealed)?,
                 SubjectKey::NotMade => self.made_for(subject)?,
@@ -211,21 +222,7 @@ impl NewRows {
             };
             self.last = Some((subject.number, cipher(&key).map_err(Fault::Failed)?));
         }
-        let Some((_, cipher)) = &self.last else {
-            return Ok(None);
-        };
-        let length = u32::try_from(cause.len()).map_err(|_| Fault::Failed(sealing("a cause")))?;
-        let parts = [&length.to_be_bytes(), cause.as_bytes(), payload.as_bytes()];
-        let mut sealed = Vec::with_capacity(4 + cause.len() + payload.len() + OVERHEAD_BYTES);
-        cipher
-            .seal_into(
-                &mut sealed,
-                &parts,
-                &row_purpose(self.writer, n),
-                &*self.keys.randomness,
-            )
-            .map_err(|_| Fault::Failed(sealing("an audit row")))?;
-        Ok(Some(sealed))
+        Ok(self.last.as_ref().map(|(_, cipher)| cipher))
     }
 
     fn opened(&self, subject: &Subject, sealed: &SealedKey) -> Result<Key, Fault> {
@@ -258,7 +255,7 @@ impl NewRows {
     }
 }
 
-fn damaged_key(identity: i64) -> StoreError {
+pub(super) fn damaged_key(identity: i64) -> StoreError {
     StoreError::Corrupt {
         table: "identity",
         column: "audit_key",

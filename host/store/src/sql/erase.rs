@@ -8,8 +8,9 @@ use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
 use super::audit_rows::{ERASED, SubjectKey};
-use super::cells::{Cells, failed, json_of, numbers};
+use super::cells::{Cells, failed, json_of, micros, numbers};
 use super::db::{Sql, query};
+use super::reservations::forget;
 use super::snapshots::refuse_while_unabsorbed;
 use super::write::{Entry, NO_CAUSE, Raised, Subject, Write};
 use crate::{Context, Erased, Erasure, Identities, IdentityRow, StoreError};
@@ -49,7 +50,7 @@ const EMPTY_ACCOUNTS: &str = "
 /// 5 is `erased`. Planned under more than there will ever be: it is never due again.
 const EMPTY_IDENTITY: &str = "
     UPDATE identity SET audit_key = unhex(''), state = 5, dirty = 0, replan = 0, next_change_us = NULL,
-        planned_under = 9223372036854775807, facts_version = facts_version + 1
+        held = '[]', planned_under = 9223372036854775807, facts_version = facts_version + 1
     WHERE id = $1";
 
 #[async_trait]
@@ -70,6 +71,7 @@ impl Erasure for SqlStore {
         refuse_while_unabsorbed(&mut write.tx).await?;
         must_be_unchanged(&mut write, &row).await?;
         let records = empty(&mut write, number, &operations).await?;
+        forget(&mut write.tx, number, micros(context.at)).await?;
         let seqs: Vec<i64> = clear.iter().map(|(seq, _, _)| *seq).collect();
         let emptied: Vec<(i64, i64)> = clear.iter().map(|(_, writer, n)| (*writer, *n)).collect();
         query(EMPTY_ROWS)
@@ -200,6 +202,7 @@ async fn empty(write: &mut Write<'_>, number: i64, operations: &[i64]) -> Result
         UNUSED_STAGED,
         EMPTY_ACCOUNTS,
         EMPTY_IDENTITY,
+        "DELETE FROM personal_fact WHERE identity = $1",
         "DELETE FROM source_record WHERE identity = $1",
     ] {
         let done = query(sql).bind(number).execute(&mut write.tx).await;

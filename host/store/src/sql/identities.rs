@@ -1,4 +1,4 @@
-//! Identities with their records, accounts and open operations: four statements a page, whatever its size.
+//! Identities with their records, facts, names, accounts and open operations: six statements a page, whatever its size.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,12 @@ use usher_lifecycle::state::IdentityState;
 use super::SqlStore;
 use super::cells::{Cells, failed, json_of, numbers};
 use super::db::{Row, Tx, query};
-use crate::{Identities, IdentityRef, IdentityRow, OpenOperation, StoreError, StoreVersions, StoredAccount};
+use super::{personal_facts, reservations};
+use crate::keys::ring::Keys;
+use crate::{
+    Identities, IdentityRef, IdentityRow, OpenOperation, PersonalFact, StoreError, StoreVersions,
+    StoredAccount,
+};
 
 /// Most identities in one page: a page of 2,000 people with three accounts each is about 10 MiB.
 const PAGE_MAX: u32 = 2_000;
@@ -22,7 +27,7 @@ const DOING: &str = "reading identities";
 
 const IDENTITIES: &str = r#"
     SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
-           i.state AS "identity.state", i.next_change_us AS "identity.next_change_us"
+           i.state AS "identity.state", i.next_change_us AS "identity.next_change_us", i.held AS "identity.held"
     FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY i.id"#;
 
 const RECORDS: &str = r#"
@@ -72,7 +77,7 @@ impl Identities for SqlStore {
             Some(number) => number,
             None => by_key(&mut tx, key_or_id).await?,
         };
-        let mut found = load(&mut tx, &[number]).await?;
+        let mut found = load(&mut tx, &self.keys, &[number]).await?;
         found.pop().ok_or_else(|| unknown(key_or_id))
     }
 
@@ -89,7 +94,7 @@ impl Identities for SqlStore {
             .await
             .map_err(failed(DOING))?;
         let numbers = numbers(&rows)?;
-        load(&mut tx, &numbers).await
+        load(&mut tx, &self.keys, &numbers).await
     }
 
     async fn versions(&self) -> Result<StoreVersions, StoreError> {
@@ -150,7 +155,7 @@ impl Identities for SqlStore {
     }
 }
 
-fn unknown(key_or_id: &str) -> StoreError {
+pub(super) fn unknown(key_or_id: &str) -> StoreError {
     let shown: String = key_or_id
         .chars()
         .take(80)
@@ -159,7 +164,7 @@ fn unknown(key_or_id: &str) -> StoreError {
     StoreError::NotFound(format!("nobody has the key or id `{shown}`"))
 }
 
-async fn by_id(connection: &mut Tx<'_>, id: IdentityId) -> Result<Option<i64>, StoreError> {
+pub(super) async fn by_id(connection: &mut Tx<'_>, id: IdentityId) -> Result<Option<i64>, StoreError> {
     let row = query("SELECT id FROM identity WHERE public_id = $1")
         .bind(id.uuid().as_bytes().to_vec())
         .fetch_optional(connection)
@@ -212,7 +217,11 @@ pub(super) async fn versions(connection: &mut Tx<'_>) -> Result<StoreVersions, S
 }
 
 /// Identities by number, in the order of their numbers.
-pub(super) async fn load(connection: &mut Tx<'_>, numbers: &[i64]) -> Result<Vec<IdentityRow>, StoreError> {
+pub(super) async fn load(
+    connection: &mut Tx<'_>,
+    keys: &Keys,
+    numbers: &[i64],
+) -> Result<Vec<IdentityRow>, StoreError> {
     let wanted = json_of(DOING, numbers)?;
     let rows = query(IDENTITIES)
         .bind(&wanted)
@@ -237,13 +246,27 @@ pub(super) async fn load(connection: &mut Tx<'_>, numbers: &[i64]) -> Result<Vec
             identities[*place].records.push(record);
         }
     }
-    let open = open_operations(connection, &wanted).await?;
+    for (identity, fact) in personal_facts::counting(connection, keys, &wanted).await? {
+        let Some(place) = places.get(&identity) else {
+            continue;
+        };
+        match fact {
+            PersonalFact::Assignment(assignment) => identities[*place].assignments.push(assignment),
+            PersonalFact::Hold(hold) => identities[*place].holds.push(hold),
+            PersonalFact::Exception(exception) => identities[*place].exceptions.push(exception),
+        }
+    }
+    for (identity, reservation) in reservations::reserved(connection, &wanted).await? {
+        if let Some(place) = places.get(&identity) {
+            identities[*place].reservations.push(reservation);
+        }
+    }
+    let mut open = open_operations(connection, &wanted).await?;
     let rows = query(ACCOUNTS)
         .bind(&wanted)
         .fetch_all(connection)
         .await
         .map_err(failed(DOING))?;
-    let mut open = open;
     for row in &rows {
         let cells = Cells::new(row, "account.id")?;
         let account = StoredAccount {
@@ -271,6 +294,11 @@ fn identity_row(row: &Row) -> Result<IdentityRow, StoreError> {
         state: cells.identity_state("identity.state")?,
         next_change_at: cells.time_if_any("identity.next_change_us")?,
         records: Vec::new(),
+        assignments: Vec::new(),
+        holds: Vec::new(),
+        exceptions: Vec::new(),
+        held: cells.json("identity.held")?,
+        reservations: Vec::new(),
         accounts: Vec::new(),
     })
 }

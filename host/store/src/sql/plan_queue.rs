@@ -36,7 +36,7 @@ const SUPERSEDE: &str = "
     UPDATE operation SET state = 6, ended_us = $2, message = 'overtaken by a newer plan'
     WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
-const INSERT_TARGETS: &str =
+pub(super) const INSERT_TARGETS: &str =
     "INSERT INTO target (name) SELECT value ->> 0 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
 
 const INSERT_ACCOUNTS: &str = "

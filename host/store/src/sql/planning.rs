@@ -38,23 +38,23 @@ pub(crate) const DUE: &str = "
     ORDER BY id LIMIT $3";
 
 /// Where others work too, the identities are locked by it.
-const IDENTITIES: Sql = Sql {
+pub(super) const IDENTITIES: Sql = Sql {
     sqlite: r#"
     SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
-           i.state AS "identity.state", i.audit_key AS "identity.audit_key"
+           i.state AS "identity.state", i.audit_key AS "identity.audit_key", i.held AS "identity.held"
     FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))"#,
     postgres: r#"
     SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
-           i.state AS "identity.state", i.audit_key AS "identity.audit_key"
+           i.state AS "identity.state", i.audit_key AS "identity.audit_key", i.held AS "identity.held"
     FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY i.id FOR NO KEY UPDATE"#,
 };
 
 pub(crate) const RECORD: &str = "
     UPDATE identity
     SET dirty = 0, replan = j.replan, state = j.state, next_change_us = j.next_change, planned_under = $2,
-        facts_version = identity.facts_version + j.queue_changed
+        held = coalesce(j.held, identity.held), facts_version = identity.facts_version + j.changed
     FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS state, CAST(value ->> 2 AS BIGINT) AS next_change,
-                 CAST(value ->> 3 AS BIGINT) AS queue_changed, CAST(value ->> 4 AS BIGINT) AS replan
+                 CAST(value ->> 3 AS BIGINT) AS changed, CAST(value ->> 4 AS BIGINT) AS replan, value ->> 5 AS held
           FROM json_each($1)) AS j
     WHERE identity.id = j.id";
 
@@ -77,7 +77,7 @@ impl Planning for SqlStore {
             .await
             .map_err(failed(doing))?;
         let numbers = numbers(&rows)?;
-        load(&mut tx, &numbers).await
+        load(&mut tx, &self.keys, &numbers).await
     }
 
     async fn commit_plan(
@@ -123,6 +123,8 @@ pub(super) struct Current {
     pub(super) subject: Subject,
     facts_version: i64,
     state: Option<IdentityState>,
+    /// As it is stored.
+    held: String,
 }
 
 impl SqlStore {
@@ -209,6 +211,7 @@ async fn current(write: &mut Write<'_>, planned: &[Planned]) -> Result<HashMap<i
                 },
                 facts_version: cells.get("identity.facts_version")?,
                 state: cells.identity_state("identity.state")?,
+                held: cells.get("identity.held")?,
             };
             Ok((number, current))
         })
@@ -223,17 +226,19 @@ async fn record(
 ) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(planned.len());
     for one in planned {
+        let Some(current) = current.get(&one.reference.0) else {
+            continue;
+        };
         let queue_changed = !(one.operations.is_empty() && one.superseded.is_empty());
+        let held = Some(json_of(DOING, &one.held)?).filter(|held| *held != current.held);
         rows.push((
             one.reference.0,
             identity_state_code(one.state),
             one.next_change_at.map(micros),
-            i64::from(queue_changed),
+            i64::from(queue_changed || held.is_some()),
             i64::from(one.replan),
+            held,
         ));
-        let Some(current) = current.get(&one.reference.0) else {
-            continue;
-        };
         if current.state != Some(one.state) {
             write.audit(&Entry {
                 event: "identity.state-changed",

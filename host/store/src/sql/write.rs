@@ -56,8 +56,8 @@ pub(crate) struct Write<'a> {
     doing: &'static str,
     actor: String,
     at_us: i64,
-    rows: NewRows,
-    keys: Arc<Keys>,
+    pub(super) rows: NewRows,
+    pub(super) keys: Arc<Keys>,
     /// Identities are made here, each with a key sealed under the newest data key.
     new_keys: bool,
 }
@@ -278,7 +278,7 @@ impl Write<'_> {
     }
 
     /// Keys of identities go with their first rows. A data key that another host made meanwhile is taken in, and the work begins anew.
-    async fn keep_keys(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn keep_keys(&mut self) -> Result<(), StoreError> {
         let doing = self.doing;
         let mut is_behind = false;
         match self.rows.fault.take() {

@@ -5,12 +5,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use sqlx::ConnectOptions;
 use tempfile::TempDir;
-use usher_lifecycle::account::{AccountState, ObservedAccount};
+use usher_lifecycle::account::{AccountSlot, AccountState, ObservedAccount};
 use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::cause::Cause;
+use usher_lifecycle::facts::HoldKind;
 use usher_lifecycle::operation::{OperationState, Priority, Work};
+use usher_lifecycle::reservation::NameWanted;
 use usher_lifecycle::state::IdentityState;
 
 use super::tests::{context, from_app, key, later, people, randomness, raw, reopen, store};
@@ -18,8 +21,9 @@ use super::writing::{LOG_BYTES_MAX, bytes_of, log_of};
 use super::{Backup, Restored};
 use crate::sql::db::query;
 use crate::{
-    Audit, ClaimedOperation, Decision, Freezing, Identities, NewOperation, OperationFilter, Operations,
-    Outcome, Planned, Planning, SqlStore, StoreError,
+    Audit, ClaimedOperation, Decision, Freezing, Identities, NameRequest, NewFact, NewOperation,
+    OperationFilter, Operations, Outcome, PersonalFacts, Planned, Planning, Reservations, SqlStore,
+    StoreError,
 };
 
 async fn back_up(folder: &TempDir, to: &Path, overwrite: bool) -> Result<Backup, StoreError> {
@@ -73,6 +77,7 @@ async fn busy() -> (TempDir, SqlStore) {
         state: IdentityState::Leaving,
         state_cause: Cause::new("hr: left"),
         next_change_at: None,
+        held: Vec::new(),
         superseded: Vec::new(),
         replan: false,
         operations: vec![disable],
@@ -270,6 +275,63 @@ async fn a_restored_folder_is_frozen_and_reads_before_it_writes() {
         .claimed;
     assert_eq!(claimed.len(), 3);
     assert!(claimed.iter().all(|one| one.settle));
+}
+
+/// What people set and the names that are reserved are in a backup, words and all.
+#[tokio::test]
+async fn a_restored_folder_holds_who_was_held() {
+    let (folder, store) = store().await;
+    people(&store, 2).await;
+    let who = store.identity("p1").await.unwrap();
+    let hold = NewFact::Hold {
+        kind: HoldKind::Security,
+        from: later(1).at,
+        until: None,
+    };
+    let id = store
+        .add_fact(who.id, &hold, "a lost badge", &later(1))
+        .await
+        .unwrap();
+    let wanted = NameRequest {
+        identity: who.reference,
+        wanted: NameWanted {
+            slot: AccountSlot {
+                target: "app".parse().unwrap(),
+                kind: "primary".parse().unwrap(),
+            },
+            attribute: "login".to_owned(),
+            candidates: vec!["jdoe".to_owned()],
+        },
+        bar: SignedDuration::from_hours(24),
+    };
+    let reserved = store.reserve(&[wanted.clone()], &later(2)).await.unwrap();
+    let before = store.identity("p1").await.unwrap();
+    let (above, file) = backup_file();
+    back_up(&folder, &file, false).await.unwrap();
+    store.end_fact(id, "found", &later(3)).await.unwrap();
+    drop(store);
+    let to = above.path().join("new");
+    restore(&file, &to).await.unwrap();
+    let store = super::open(&to, &key(), randomness(), &later(7_300))
+        .await
+        .unwrap();
+    let now = store.identity("p1").await.unwrap();
+    assert_eq!(
+        (&now.holds, &now.reservations),
+        (&before.holds, &before.reservations)
+    );
+    assert_eq!(now.holds[0].reason, "a lost badge");
+    assert_eq!(
+        store
+            .security_holds(later(7_300).at, None, 10)
+            .await
+            .unwrap()
+            .rows[0]
+            .id,
+        id
+    );
+    assert_eq!(store.reserve(&[wanted], &later(7_300)).await.unwrap(), reserved);
+    store.audit_verify().await.unwrap();
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ fn migrations() -> Vec<Migration> {
         include_str!("../../migrations/sqlite/0001_first_light.sql"),
         include_str!("../../migrations/sqlite/0002_staged_present.sql"),
         include_str!("../../migrations/sqlite/0003_two_stores.sql"),
+        include_str!("../../migrations/sqlite/0004_personal_facts.sql"),
     ])
 }
 
@@ -128,5 +129,67 @@ mod tests {
             pragma(&mut connection, "PRAGMA user_version").await.unwrap(),
             schema::SCHEMA_VERSION
         );
+    }
+
+    /// A folder of the third version keeps its people, with nothing set about them yet; a program of then refuses it from now on.
+    #[tokio::test]
+    async fn people_of_the_third_version_are_kept() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        migrate_to(&mut connection, 3).await.unwrap();
+        let people = "
+            INSERT INTO meta (id, high_water_us) VALUES (1, 0);
+            INSERT INTO identity (id, public_id, state) VALUES (1, zeroblob(16), 1);
+            INSERT INTO target (id, name) VALUES (1, 'app');";
+        sqlx::raw_sql(people).execute(&mut connection).await.unwrap();
+        migrate(&mut connection).await.unwrap();
+        let kept = "SELECT count(*) FROM identity WHERE state = 1 AND held = '[]' AND facts_version = 1";
+        assert_eq!(pragma(&mut connection, kept).await.unwrap(), 1);
+        assert_eq!(
+            pragma(&mut connection, "SELECT works_from FROM meta")
+                .await
+                .unwrap(),
+            4
+        );
+        let old = recognise_as(&mut connection, 3).await;
+        assert!(matches!(old, Err(StoreError::Version(_))), "{old:?}");
+        // What makes no sense is not taken.
+        let fact = |kind: i64, name: &str, origin: &str, from: &str, until: &str| {
+            format!(
+                "INSERT INTO personal_fact (public_id, identity, kind, name, origin, from_us, until_us, words, added_by, added_us)
+                 VALUES (randomblob(16), 1, {kind}, {name}, {origin}, {from}, {until}, x'00', '', 0)"
+            )
+        };
+        let name = |identity: &str, value: &str, digest: u8, barred: &str| {
+            format!(
+                "INSERT INTO reservation (identity, target, kind, attribute, value, digest, reserved_us, bar_us, barred_until_us)
+                 VALUES ({identity}, 1, 'primary', 'login', {value}, x'{}', 0, 0, {barred})",
+                format!("{digest:02x}").repeat(32)
+            )
+        };
+        for (sql, fits) in [
+            (fact(0, "'vpn'", "0", "NULL", "NULL"), true),
+            (fact(0, "NULL", "0", "NULL", "NULL"), false),
+            (fact(0, "'vpn'", "NULL", "NULL", "NULL"), false),
+            (fact(0, "'vpn'", "0", "5", "5"), false),
+            (fact(1, "NULL", "NULL", "5", "6"), true),
+            (fact(2, "'vpn'", "NULL", "5", "NULL"), false),
+            (fact(2, "NULL", "NULL", "NULL", "NULL"), false),
+            (fact(3, "'pay'", "NULL", "NULL", "5"), true),
+            (fact(3, "'pay'", "NULL", "NULL", "NULL"), false),
+            (fact(4, "NULL", "NULL", "5", "NULL"), false),
+            ("UPDATE personal_fact SET ended_us = 1".to_owned(), false),
+            (name("1", "'jdoe'", 1, "NULL"), true),
+            (name("1", "'jd'", 2, "NULL"), false),
+            (name("1", "'jd'", 1, "5"), false),
+            (name("1", "'jd'", 2, "5"), true),
+            (name("NULL", "NULL", 3, "NULL"), false),
+            (name("NULL", "NULL", 3, "5"), true),
+            (name("NULL", "'jd'", 4, "5"), false),
+        ] {
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone()))
+                .execute(&mut connection)
+                .await;
+            assert_eq!(done.is_ok(), fits, "{sql}: {done:?}");
+        }
     }
 }

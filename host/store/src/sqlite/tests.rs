@@ -15,7 +15,8 @@ use usher_lifecycle::state::IdentityState;
 
 use crate::SqlStore;
 use crate::sql::{
-    absorb, attempts, claim, identities, operations, outcome_batch, outcomes, plan_queue, planning,
+    absorb, attempts, claim, free_names, identities, operations, outcome_batch, outcomes, personal_facts,
+    plan_queue, planning, reservations,
 };
 use crate::{
     Audit, Change, Claim, Context, Decision, DiskTrouble, Documents, FactsStore, Identities, NewOperation,
@@ -92,6 +93,7 @@ pub(super) async fn people(store: &SqlStore, n: usize) {
             state: IdentityState::Active,
             state_cause: Cause::new("hr: in the file"),
             next_change_at: None,
+            held: Vec::new(),
             superseded: Vec::new(),
             replan: false,
             operations: vec![create(store)],
@@ -539,6 +541,21 @@ async fn hot_queries_use_their_indexes() {
             vec!["identity_dirty", "identity_next_change", "identity_planned_under"],
         ),
         (identities::OPEN_OPERATIONS, vec!["operation_open"]),
+        (
+            personal_facts::COUNTING,
+            vec![
+                "personal_fact_of_identity (identity=? AND ended_us=?)",
+                "SEARCH i USING INTEGER PRIMARY KEY",
+            ],
+        ),
+        (
+            reservations::RESERVED,
+            vec!["reservation_of_identity (identity=? AND barred_until_us=?)"],
+        ),
+        (
+            free_names::HELD,
+            vec!["reservation_name", "sqlite_autoindex_target_1"],
+        ),
         (claim::CLAIM, vec!["SEARCH operation USING INTEGER PRIMARY KEY"]),
         (claim::CLAIMED, vec!["SEARCH o USING INTEGER PRIMARY KEY"]),
         (attempts::ATTEMPTS, vec!["SEARCH o USING INTEGER PRIMARY KEY"]),
@@ -612,6 +629,9 @@ async fn hot_queries_use_their_indexes() {
                 "source_record",
                 "r",
                 "staged",
+                "f",
+                "personal_fact",
+                "reservation",
             ];
             assert!(
                 !walked.is_some_and(|name| large.contains(&name)) || step.contains("INDEX identity_dirty"),

@@ -3,9 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use proptest::prelude::*;
+use usher_lifecycle::assignment::HeldRole;
+use usher_lifecycle::facts::HoldKind;
 use usher_lifecycle::operation::OperationState;
-use usher_store::{AuditRow, IdentityRef, OperationFilter, OperationRow, Totals};
+use usher_store::{
+    AuditRow, FactId, IdentityRef, OperationFilter, OperationRow, StoreError, StoredFact, StoredReservation,
+    Totals,
+};
 
+use super::names::request;
+use super::personal::{by, hold, role};
 use super::*;
 
 /// One step of a history. Numbers choose among what there is, by remainder.
@@ -27,6 +34,14 @@ pub(crate) enum Move {
     Late { attempt: usize },
     /// A person releases a held or failed operation.
     Release { which: usize },
+    /// Something is set about a person, for a while.
+    Set { person: usize, what: usize, lasts: i64 },
+    /// Something that was set is ended.
+    Unset { which: usize },
+    /// A person asks for one of a few names, from this one on.
+    Name { person: usize, from: usize },
+    /// A person's name is released.
+    Unname { person: usize, bar: i64 },
     /// The process ends and starts again.
     Crash,
 }
@@ -40,6 +55,10 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         6 => (any::<usize>(), 0..6_usize).prop_map(|(attempt, how)| Move::End { attempt, how }),
         1 => any::<usize>().prop_map(|attempt| Move::Late { attempt }),
         1 => any::<usize>().prop_map(|which| Move::Release { which }),
+        2 => (0..3_usize, 0..3_usize, 1..30_i64).prop_map(|(person, what, lasts)| Move::Set { person, what, lasts }),
+        1 => any::<usize>().prop_map(|which| Move::Unset { which }),
+        2 => (0..3_usize, 0..4_usize).prop_map(|(person, from)| Move::Name { person, from }),
+        1 => (0..3_usize, 0..20_i64).prop_map(|(person, bar)| Move::Unname { person, bar }),
         1 => Just(Move::Crash),
     ];
     prop::collection::vec(one, 1..40)
@@ -53,6 +72,11 @@ struct Seen {
     done: HashSet<OperationId>,
     planned: u64,
     links: u32,
+    /// What is set and not ended: whose, which.
+    set: Vec<(usize, FactId)>,
+    /// Names of people, and until when whose given up names are barred.
+    names: BTreeMap<usize, String>,
+    barred: BTreeMap<String, (usize, i64)>,
 }
 
 proptest! {
@@ -102,6 +126,8 @@ pub(crate) struct Visible {
     identities: Vec<IdentityRow>,
     operations: Vec<OperationRow>,
     totals: Vec<Totals>,
+    facts: Vec<Vec<StoredFact>>,
+    names: Vec<Vec<StoredReservation>>,
     due: Vec<IdentityRef>,
     next_due: Option<Timestamp>,
     audit: Vec<AuditRow>,
@@ -117,7 +143,14 @@ async fn visible(store: &impl Store) -> Visible {
     let mut audit = store.audit_tail(10_000).await.unwrap();
     // A rolled back transaction may leave a gap in one database's numbers.
     audit.iter_mut().for_each(|row| row.seq = 0);
+    let (mut facts, mut names) = (Vec::new(), Vec::new());
+    for row in store.identities_page(None, 10).await.unwrap() {
+        facts.push(store.personal_facts(row.id).await.unwrap());
+        names.push(store.reservations(row.id).await.unwrap());
+    }
     Visible {
+        facts,
+        names,
         identities: store.identities_page(None, 1_000).await.unwrap(),
         operations: store.operations(&every).await.unwrap(),
         totals: store.operation_totals().await.unwrap(),
@@ -144,6 +177,13 @@ async fn play(store: &impl Store, step: &Move, seen: &mut Seen, second: i64) {
                 })
                 .collect();
             let mut plan = planned(&row, new);
+            plan.held = (1..*operations)
+                .map(|n| HeldRole {
+                    role: name(&format!("role-{n}")),
+                    by_rule: *overtake,
+                    since_lost: None,
+                })
+                .collect();
             if *overtake {
                 plan.superseded = row
                     .accounts
@@ -235,8 +275,80 @@ async fn play(store: &impl Store, step: &Move, seen: &mut Seen, second: i64) {
                 let _ = store.retry(stuck[which % stuck.len()].id, &context(second)).await;
             }
         }
-        Move::End { .. } | Move::Late { .. } | Move::Crash => {}
+        Move::Set { person, what, lasts } => {
+            let row = store.identities_page(None, 10).await.unwrap().remove(*person);
+            let until = Some(second + lasts);
+            let fact = match what {
+                0 => role("vpn", until),
+                1 => hold(HoldKind::Security, until),
+                _ => hold(HoldKind::Manual, None),
+            };
+            match store
+                .add_fact(row.id, &fact, "as asked", &by("ann", second))
+                .await
+            {
+                Ok(id) => seen.set.push((*person, id)),
+                // A person may have so many.
+                Err(StoreError::Stale(_)) => assert_ne!(*what, 0),
+                Err(other) => panic!("{other}"),
+            }
+        }
+        Move::Unset { which } if !seen.set.is_empty() => {
+            let (_, id) = seen.set.remove(which % seen.set.len());
+            store.end_fact(id, "enough", &by("bob", second)).await.unwrap();
+            assert!(store.end_fact(id, "again", &by("bob", second)).await.is_err());
+        }
+        Move::Name { person, from } => ask_for_a_name(store, *person, *from, seen, second).await,
+        Move::Unname { person, bar } => {
+            let row = store.identities_page(None, 10).await.unwrap().remove(*person);
+            let bar = SignedDuration::from_secs(*bar);
+            let released = store
+                .release(row.id, &slot("app"), "login", bar, &context(second))
+                .await;
+            assert_eq!(released.is_ok(), seen.names.contains_key(person));
+            if let Some(name) = seen.names.remove(person) {
+                seen.barred.insert(name, (*person, second + bar.as_secs()));
+            }
+        }
+        Move::End { .. } | Move::Late { .. } | Move::Unset { .. } | Move::Crash => {}
     }
+}
+
+/// The first of two names that nobody else has and that is not barred for them, by the simplest reckoning.
+async fn ask_for_a_name(store: &impl Store, person: usize, from: usize, seen: &mut Seen, second: i64) {
+    const NAMES: [&str; 5] = ["jdoe", "JDOE", "jd", "john", "doe"];
+    let row = store.identities_page(None, 10).await.unwrap().remove(person);
+    let candidates = &NAMES[from..][..2];
+    let mut asked = request(&row, "app", candidates);
+    asked.bar = SignedDuration::from_secs(10);
+    let found = store.reserve(&[asked], &context(second)).await.unwrap().remove(0);
+    let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+    let is_free = |wanted: &&str| {
+        let is_named = seen
+            .names
+            .iter()
+            .any(|(other, name)| *other != person && same(name, wanted));
+        let barred = seen
+            .barred
+            .iter()
+            .any(|(name, (other, until))| same(name, wanted) && *other != person && *until > second);
+        !is_named && !barred
+    };
+    let had = seen.names.get(&person).cloned();
+    let expected = match &had {
+        Some(had) if candidates.contains(&had.as_str()) => Some(had.clone()),
+        Some(_) | None => candidates
+            .iter()
+            .find(|one| is_free(one))
+            .map(|one| (*one).to_owned()),
+    };
+    assert_eq!(found.ok().map(|one| one.value), expected);
+    let Some(name) = expected else { return };
+    if let Some(had) = had.filter(|had| !same(had, &name)) {
+        seen.barred.insert(had, (person, second + 10));
+    }
+    seen.barred.retain(|barred, _| !same(barred, &name));
+    seen.names.insert(person, name);
 }
 
 async fn check(store: &impl Store, seen: &Seen) {
@@ -296,6 +408,27 @@ async fn check(store: &impl Store, seen: &Seen) {
         .map(|(_, n)| n)
         .sum();
     assert_eq!(claimed, seen.under_way.len() as u64);
+    for (person, row) in store.identities_page(None, 10).await.unwrap().iter().enumerate() {
+        let facts = store.personal_facts(row.id).await.unwrap();
+        let open: Vec<FactId> = facts
+            .iter()
+            .filter(|one| one.ended.is_none())
+            .map(|one| one.id)
+            .collect();
+        let set: Vec<FactId> = seen
+            .set
+            .iter()
+            .filter(|(whose, _)| *whose == person)
+            .map(|(_, id)| *id)
+            .collect();
+        assert_eq!(open, set);
+        assert_eq!(row.assignments.len() + row.holds.len(), set.len());
+        let name = row.reservations.first().map(|one| &one.value);
+        assert_eq!(
+            (name, row.reservations.len() < 2),
+            (seen.names.get(&person), true)
+        );
+    }
     let mut links = HashSet::new();
     for account in store
         .identities_page(None, 10)

@@ -10,6 +10,8 @@ pub(crate) mod histories;
 mod hostile;
 mod imports;
 mod keys;
+pub(crate) mod names;
+pub(crate) mod personal;
 mod plans;
 mod queue;
 mod restored;
@@ -169,6 +171,7 @@ pub(crate) fn planned(identity: &IdentityRow, operations: Vec<NewOperation>) -> 
         state: IdentityState::Active,
         state_cause: Cause::new("hr: in the file"),
         next_change_at: None,
+        held: Vec::new(),
         superseded: Vec::new(),
         replan: false,
         operations,

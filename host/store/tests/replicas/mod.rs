@@ -2,6 +2,7 @@
 
 mod claims;
 mod leases;
+mod names;
 mod outages;
 
 use std::collections::BTreeMap;
