@@ -9,12 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use usher_lifecycle::account::AccountSlot;
+use usher_lifecycle::assignment::Origin;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::ids::IdentityId;
+use usher_lifecycle::reservation::NameWanted;
 use usher_lifecycle::state::IdentityState;
 use usher_store::{
-    Audit, Checkpoints, Context, Erasure, Identities, OperatorKey, Planned, Planning, Randomness, SqlStore,
-    StoreError, sqlite,
+    Audit, Checkpoints, Context, Erasure, Identities, NameRequest, NewFact, OperatorKey, PersonalFacts,
+    Planned, Planning, Randomness, Reservations, SqlStore, StoreError, sqlite,
 };
 
 /// The identity of the old folder.
@@ -187,6 +190,59 @@ async fn a_folder_of_before_keys_is_read_verified_and_goes_on_sealed() {
     let records = store.audit_export(0, None, 100).await.unwrap();
     let sealed: Vec<bool> = records.iter().map(|record| record.sealed.is_some()).collect();
     assert_eq!(sealed, [false, false, false, false, true, true]);
+}
+
+/// Who was there before there were keys gets one with the first words about them; erased, neither words nor names are left in the files.
+#[tokio::test]
+async fn facts_and_names_of_before_keys_are_sealed_and_erased() {
+    const LOGIN: &str = "zebquart";
+    let folder = tempfile::tempdir().unwrap();
+    old_folder(folder.path()).await;
+    let store = open(folder.path(), 1).await;
+    let who = store.identity("zq-1").await.unwrap();
+    let role = NewFact::Assignment {
+        role: "night-porter".parse().unwrap(),
+        origin: Origin::Manual,
+        valid_from: None,
+        valid_until: None,
+    };
+    let reason = "covers for Evadne Mount";
+    let id = store.add_fact(who.id, &role, reason, &context(2)).await.unwrap();
+    store
+        .end_fact(id, "Evadne Mount is back", &context(3))
+        .await
+        .unwrap();
+    store.add_fact(who.id, &role, reason, &context(4)).await.unwrap();
+    let wanted = NameRequest {
+        identity: who.reference,
+        wanted: NameWanted {
+            slot: AccountSlot {
+                target: "app".parse().unwrap(),
+                kind: "primary".parse().unwrap(),
+            },
+            attribute: "login".to_owned(),
+            candidates: vec![LOGIN.to_owned()],
+        },
+        bar: SignedDuration::from_hours(1),
+    };
+    store.reserve(&[wanted], &context(5)).await.unwrap();
+    drop(store);
+    assert!(holds(folder.path(), LOGIN) && !holds(folder.path(), "Evadne"));
+    let store = open(folder.path(), 6).await;
+    assert_eq!(
+        store.identity("zq-1").await.unwrap().assignments[0].reason,
+        reason
+    );
+    plan(&store, IdentityState::Departed, 7).await;
+    let erased = store
+        .erase(who.id, "asked by the person", &context(8))
+        .await
+        .unwrap();
+    assert!(erased.scrubbed);
+    for trace in [LOGIN, "night-porter", "Evadne", "zq-1"] {
+        assert!(!holds(folder.path(), trace), "{trace} is still in the files");
+    }
+    store.audit_verify().await.unwrap();
 }
 
 #[tokio::test]

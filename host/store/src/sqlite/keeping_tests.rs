@@ -304,7 +304,10 @@ async fn a_restored_folder_holds_who_was_held() {
         },
         bar: SignedDuration::from_hours(24),
     };
-    let reserved = store.reserve(&[wanted.clone()], &later(2)).await.unwrap();
+    let reserved = store
+        .reserve(std::slice::from_ref(&wanted), &later(2))
+        .await
+        .unwrap();
     let before = store.identity("p1").await.unwrap();
     let (above, file) = backup_file();
     back_up(&folder, &file, false).await.unwrap();

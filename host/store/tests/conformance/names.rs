@@ -220,7 +220,7 @@ pub(crate) async fn all_ask_at_once(stores: &[Arc<SqlStore>]) {
             let request = request(row, "app", &candidates);
             tokio::spawn(async move {
                 loop {
-                    match store.reserve(&[request.clone()], &context(2)).await {
+                    match store.reserve(std::slice::from_ref(&request), &context(2)).await {
                         Ok(mut found) => return found.remove(0).unwrap().value,
                         Err(StoreError::Contended(_)) => {}
                         Err(other) => panic!("{other}"),
