@@ -10,6 +10,7 @@ mod engine;
 mod error;
 pub mod import;
 mod observer;
+mod personal;
 pub mod plan;
 pub mod ports;
 mod progress;
@@ -22,6 +23,7 @@ pub mod views;
 pub use engine::{Engine, Ports};
 pub use error::{EngineError, TargetError};
 pub use observer::{Ending, NoObserver, Observer, Outcomes, Part, Seen};
+pub use personal::FactSet;
 pub use progress::{NoProgress, Phase, Progress};
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl World {
         let board = Arc::new(Board::default());
         let about = About {
             version: "0.1.0",
-            schema_version: 3,
+            schema_version: 4,
         };
         let (loop_stopper, loop_stop) = Stop::pair();
         let (stopper, stop) = Stop::pair();

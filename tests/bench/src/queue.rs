@@ -86,6 +86,7 @@ pub(crate) async fn fill(store: &Arc<SqlStore>, people: usize, targets: &[&str])
                     state: IdentityState::Active,
                     state_cause: Cause::new("bench"),
                     next_change_at: None,
+                    held: Vec::new(),
                     superseded: vec![],
                     replan: false,
                     operations: slots

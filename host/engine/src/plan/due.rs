@@ -71,23 +71,27 @@ impl Engine {
         if rows.is_empty() {
             return Ok(None);
         }
-        let mut batch = PlannedBatch::default();
-        let mut planned = Vec::with_capacity(rows.len());
-        for row in rows {
-            let thought = self.think(row, &policy, &targets, now);
-            let problems = thought
-                .plan
-                .problems
-                .iter()
-                .map(|error| plan_problem(&thought, error));
-            batch.problems.extend(problems);
-            planned.push(self.decide(&thought, &targets, now));
-        }
-        self.ports.probes.reached(Point::BeforePlanCommit);
         let context = Context {
             actor: actor.clone(),
             at: now,
         };
+        let thoughts: Vec<Thought> = rows
+            .into_iter()
+            .map(|row| self.think(row, &policy, &targets, now))
+            .collect();
+        // Before the plan is recorded: whoever gets a name now is planned again with it, also after a crash in between.
+        let without = self.reserve_names(&thoughts, &context).await?;
+        let mut batch = PlannedBatch::default();
+        let mut planned = Vec::with_capacity(thoughts.len());
+        for thought in &thoughts {
+            let problems = thought.plan.problems.iter();
+            batch
+                .problems
+                .extend(problems.map(|error| plan_problem(thought, error)));
+            planned.push(self.decide(thought, &targets, now));
+        }
+        batch.problems.extend(without);
+        self.ports.probes.reached(Point::BeforePlanCommit);
         let commit = self.ports.store.commit_plan(&planned, versions, &context).await?;
         self.ports.probes.reached(Point::AfterPlanCommit);
         batch.planned = commit.planned;
@@ -107,6 +111,7 @@ impl Engine {
             state: plan.state.state,
             state_cause: plan.state_cause.clone(),
             next_change_at: plan.next_change,
+            held: plan.held.clone(),
             superseded: Vec::new(),
             replan: false,
             operations: Vec::new(),

@@ -1,6 +1,7 @@
 //! Planning: what would be done (a preview, nothing written) and what is to be done (operations put into the queue).
 
 mod due;
+mod names;
 mod preview;
 mod report;
 

@@ -72,7 +72,11 @@ impl Engine {
             records: &row.records,
             accounts: &accounts,
             recorded: row.state,
-            ..PlanInput::default()
+            holds: &row.holds,
+            assignments: &row.assignments,
+            held: &row.held,
+            exceptions: &row.exceptions,
+            reservations: &row.reservations,
         };
         let plan = plan_identity(&input, &policy.policy, &targets.facts, &self.ports.zones, now);
         Thought {

@@ -23,6 +23,8 @@ impl Engine {
         let (policy, targets) = (self.policy().await?, self.targets().await?);
         let row = self.ports.store.identity(key).await?;
         let timeline = self.ports.store.timeline(row.reference, TIMELINE_MAX).await?;
+        let set = self.ports.store.personal_facts(row.id).await?;
+        let names = self.ports.store.reservations(row.id).await?;
         let at = self.ports.clock.now();
         let observed_at: Vec<_> = row
             .accounts
@@ -54,6 +56,8 @@ impl Engine {
             state_cause: plan.state.cause.clone(),
             next_change: plan.next_change,
             roles: roles(&thought, &policy),
+            set,
+            names,
             accounts: accounts.collect(),
             problems: plan
                 .problems

@@ -13,7 +13,7 @@ use usher_lifecycle::operation::OperationState;
 use usher_lifecycle::state::IdentityState;
 use usher_lifecycle::table::DesiredKind;
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::Snapshot;
+use usher_store::{Snapshot, StoredFact, StoredReservation};
 
 use crate::plan::{PlanDiff, PlanProblem, PlanStep};
 
@@ -41,8 +41,12 @@ pub struct IdentityView {
     pub state_cause: String,
     /// When it changes next if no fact changes.
     pub next_change: Option<Timestamp>,
-    /// Roles held by rule.
+    /// Roles they have.
     pub roles: Vec<RoleView>,
+    /// What people set about them, oldest first, also what was ended: assignments, holds, exceptions.
+    pub set: Vec<StoredFact>,
+    /// Names that are theirs alone, with those that are released and still barred.
+    pub names: Vec<StoredReservation>,
     /// Accounts, those wanted and those known.
     pub accounts: Vec<AccountView>,
     /// What could not be evaluated.

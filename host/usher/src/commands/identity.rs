@@ -1,9 +1,13 @@
-//! `usher identity show | erase`
+//! `usher identity show | hold | assign | except | end | erase`
 
 use std::io::{BufRead as _, IsTerminal as _};
 
-use clap::{Args, Subcommand};
-use usher_store::{Erased, Erasure as _};
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use usher_lifecycle::assignment::Origin;
+use usher_lifecycle::facts::HoldKind;
+use usher_lifecycle::name::{Name, RoleName};
+use usher_store::{Erased, Erasure as _, FactId, NewFact};
 
 use super::freeze::reason;
 use crate::cli::Global;
@@ -13,6 +17,7 @@ use crate::output::Output;
 use crate::render;
 use crate::render::escape::safe;
 use crate::wiring::app::App;
+use crate::wiring::clock::parse_bound;
 
 /// One person.
 #[derive(Debug, Subcommand)]
@@ -22,8 +27,89 @@ pub(crate) enum IdentityCommand {
         /// The key a source gives them, or their id (idn_…).
         key: String,
     },
+    /// Keep a person from their accounts, whatever dates and rules say, until it is ended or its time is over.
+    ///
+    /// Disables what they have at the next apply. A security hold goes before everything queued; but a target that only observes stays as it is, and nothing
+    /// runs while the store is frozen.
+    Hold(Hold),
+    /// Give a person a role, whatever its rule says.
+    Assign(Assign),
+    /// Let a person have what a separation of duties keeps apart, for a time.
+    Except(Except),
+    /// End a hold, an assignment or an exception. It stays on record.
+    End {
+        /// Its id: hold_…, asg_… or exc_…, as `usher identity show` tells it.
+        id: FactId,
+        /// Why.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
     /// Erase a departed person's data, for ever: facts, accounts, operations, and what the audit says of them. Their id stays, as a pseudonym.
     Erase(Erase),
+}
+
+/// Whom to hold, and what for.
+#[derive(Debug, Args)]
+pub(crate) struct Hold {
+    /// The key a source gives them, or their id (idn_…).
+    key: String,
+    /// What for.
+    #[arg(long, value_enum, default_value_t = Kind::Manual)]
+    kind: Kind,
+    /// Why.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Begins then; at once when not given.
+    #[arg(long, value_name = "TIME", value_parser = parse_bound)]
+    from: Option<Timestamp>,
+    /// Ends by itself then.
+    #[arg(long, value_name = "TIME", value_parser = parse_bound)]
+    until: Option<Timestamp>,
+}
+
+/// What a hold is for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    /// Access must stop now.
+    Security,
+    /// Any other reason.
+    Manual,
+}
+
+/// Whom to give which role.
+#[derive(Debug, Args)]
+pub(crate) struct Assign {
+    /// The key a source gives them, or their id (idn_…).
+    key: String,
+    /// The role, by its name in the policy.
+    role: RoleName,
+    /// They asked for it, and somebody agreed.
+    #[arg(long)]
+    requested: bool,
+    /// Why.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Counts from then on; at once when not given.
+    #[arg(long, value_name = "TIME", value_parser = parse_bound)]
+    from: Option<Timestamp>,
+    /// Counts until then.
+    #[arg(long, value_name = "TIME", value_parser = parse_bound)]
+    until: Option<Timestamp>,
+}
+
+/// Whom to except from which separation.
+#[derive(Debug, Args)]
+pub(crate) struct Except {
+    /// The key a source gives them, or their id (idn_…).
+    key: String,
+    /// The separation, by its name in the policy.
+    separation: Name,
+    /// Until when.
+    #[arg(long, value_name = "TIME", value_parser = parse_bound)]
+    until: Timestamp,
+    /// Why.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
 }
 
 /// Whom to erase.
@@ -47,6 +133,42 @@ impl IdentityCommand {
             Self::Show { key } => {
                 output.answer(&app.engine.show(key).await?, render::identity::identity)?;
             }
+            Self::Hold(hold) => {
+                let kind = match hold.kind {
+                    Kind::Security => HoldKind::Security,
+                    Kind::Manual => HoldKind::Manual,
+                };
+                let fact = NewFact::Hold {
+                    kind,
+                    from: hold.from.unwrap_or_else(|| app.clock().now()),
+                    until: hold.until,
+                };
+                set(&app, output, &hold.key, &fact, &hold.reason).await?;
+            }
+            Self::Assign(assign) => {
+                let fact = NewFact::Assignment {
+                    role: assign.role.clone(),
+                    origin: if assign.requested {
+                        Origin::Request
+                    } else {
+                        Origin::Manual
+                    },
+                    valid_from: assign.from,
+                    valid_until: assign.until,
+                };
+                set(&app, output, &assign.key, &fact, &assign.reason).await?;
+            }
+            Self::Except(except) => {
+                let fact = NewFact::Exception {
+                    separation: except.separation.clone(),
+                    until: except.until,
+                };
+                set(&app, output, &except.key, &fact, &except.reason).await?;
+            }
+            Self::End { id, reason } => {
+                let ended = app.engine.end_fact(*id, reason, app.actor()).await?;
+                output.answer(&ended, |ended, _| render::identity::fact_ended(ended))?;
+            }
             Self::Erase(erase) => {
                 let erased = erase.run(&app, output).await?;
                 output.answer(&erased, |erased, _| render::identity::erased(erased))?;
@@ -54,6 +176,11 @@ impl IdentityCommand {
         }
         Ok(Exit::Ok)
     }
+}
+
+async fn set(app: &App, output: &Output, key: &str, fact: &NewFact, reason: &str) -> Result<(), Failure> {
+    let set = app.engine.set_fact(key, fact, reason, app.actor()).await?;
+    output.answer(&set, |set, _| render::identity::fact_set(set))
 }
 
 impl Erase {

@@ -63,7 +63,7 @@ mod tests {
         let made = Backup {
             file: "/backup/monday".into(),
             size_bytes: 1_234_567,
-            schema_version: 3,
+            schema_version: 4,
             moment: Some("2026-03-02T08:00:00Z".parse().unwrap()),
             sha256: "ab".repeat(32),
         };
@@ -74,7 +74,7 @@ mod tests {
     fn a_restored_folder_says_what_comes_next() {
         let done = Restored {
             moment: "2026-03-02T08:00:00Z".parse().unwrap(),
-            schema_version: 3,
+            schema_version: 4,
             sha256: "ab".repeat(32),
             marked: Marked {
                 accounts: 1_200,

@@ -1,8 +1,11 @@
 //! One person: facts, state, roles, accounts, timeline.
 
+use jiff::Timestamp;
+use usher_engine::FactSet;
 use usher_engine::views::{AccountView, IdentityView};
+use usher_lifecycle::assignment::Origin;
 use usher_lifecycle::attributes::Attributes;
-use usher_store::Erased;
+use usher_store::{Erased, PersonalFact, StoredFact};
 
 use super::account::{
     account_style, differences, identity_style, notes, person, problems, queued, steps, wanted,
@@ -24,6 +27,7 @@ pub(crate) fn identity(view: &IdentityView, ink: &Ink) -> String {
     out.push_str(&state(view, ink));
     out.push_str(&facts(view, ink));
     out.push_str(&roles(view, ink));
+    out.push_str(&facts_set(view, ink));
     out.push_str(&heading("Accounts", ink));
     if view.accounts.is_empty() {
         out.push_str("  none\n");

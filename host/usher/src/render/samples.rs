@@ -269,6 +269,8 @@ pub(crate) fn identity() -> IdentityView {
         roles: vec![RoleView {
             name: name("employee"),
             rule: Some("identity.contract in ['permanent']".into()),
+            set: vec![],
+            names: vec![],
             accounts: vec![slot("app", "primary"), slot("app", "admin")],
         }],
         accounts: vec![AccountView {

@@ -1,0 +1,92 @@
+//! Facts that people set about one person: roles by hand or by request, holds, exceptions from separations of duties.
+//!
+//! Only facts change here; what follows from them is the next plan's, as with every other fact.
+
+use serde::Serialize;
+use usher_lifecycle::cause::Actor;
+use usher_lifecycle::ids::IdentityId;
+use usher_store::{FactId, NewFact};
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// What was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FactSet {
+    /// Its id, by which it can be ended.
+    pub id: FactId,
+    /// About whom.
+    pub identity: IdentityId,
+}
+
+impl Engine {
+    /// Sets a fact about a person, given by public id or by the key of any source record.
+    ///
+    /// # Errors
+    /// There is no such person; the active policy has no such role or separation; the store refuses it and says why.
+    pub async fn set_fact(
+        &self,
+        key: &str,
+        fact: &NewFact,
+        reason: &str,
+        actor: Actor,
+    ) -> Result<FactSet, EngineError> {
+        self.check_named(fact).await?;
+        let identity = self.ports.store.identity(key).await?.id;
+        let context = self.context(actor);
+        let id = self
+            .ports
+            .store
+            .add_fact(identity, fact, reason, &context)
+            .await?;
+        Ok(FactSet { id, identity })
+    }
+
+    /// Ends a fact that somebody set.
+    ///
+    /// # Errors
+    /// There is no such fact, or it was ended before.
+    pub async fn end_fact(&self, id: FactId, reason: &str, actor: Actor) -> Result<FactSet, EngineError> {
+        let context = self.context(actor);
+        let identity = self.ports.store.end_fact(id, reason, &context).await?;
+        Ok(FactSet { id, identity })
+    }
+
+    /// A mistyped role would give nothing, and nobody would be told.
+    async fn check_named(&self, fact: &NewFact) -> Result<(), EngineError> {
+        let policy = self.policy().await?;
+        let (what, name, known): (_, _, Vec<&str>) = match fact {
+            NewFact::Hold { .. } => return Ok(()),
+            NewFact::Assignment { role, .. } => (
+                "role",
+                role.as_str(),
+                policy
+                    .policy
+                    .roles
+                    .iter()
+                    .map(|role| role.name.as_str())
+                    .collect(),
+            ),
+            NewFact::Exception { separation, .. } => {
+                let all = policy.policy.separations.iter();
+                (
+                    "separation",
+                    separation.as_str(),
+                    all.map(|known| known.name.as_str()).collect(),
+                )
+            }
+        };
+        if known.contains(&name) {
+            return Ok(());
+        }
+        let have = if known.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("it has {}", known.join(", "))
+        };
+        Err(EngineError::NotFound(format!(
+            "the active policy has no {what} `{name}`; {have}"
+        )))
+    }
+}
