@@ -167,7 +167,7 @@ impl IdentityCommand {
             }
             Self::End { id, reason } => {
                 let ended = app.engine.end_fact(*id, reason, app.actor()).await?;
-                output.answer(&ended, |ended, _| render::identity::fact_ended(ended))?;
+                output.answer(&ended, |ended, _| render::personal_facts::ended(ended))?;
             }
             Self::Erase(erase) => {
                 let erased = erase.run(&app, output).await?;
@@ -180,7 +180,7 @@ impl IdentityCommand {
 
 async fn set(app: &App, output: &Output, key: &str, fact: &NewFact, reason: &str) -> Result<(), Failure> {
     let set = app.engine.set_fact(key, fact, reason, app.actor()).await?;
-    output.answer(&set, |set, _| render::identity::fact_set(set))
+    output.answer(&set, |set, _| render::personal_facts::added(set))
 }
 
 impl Erase {

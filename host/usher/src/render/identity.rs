@@ -1,17 +1,15 @@
 //! One person: facts, state, roles, accounts, timeline.
 
-use jiff::Timestamp;
-use usher_engine::FactSet;
 use usher_engine::views::{AccountView, IdentityView};
-use usher_lifecycle::assignment::Origin;
 use usher_lifecycle::attributes::Attributes;
-use usher_store::{Erased, PersonalFact, StoredFact};
+use usher_store::Erased;
 
 use super::account::{
     account_style, differences, identity_style, notes, person, problems, queued, steps, wanted,
 };
 use super::escape::{message, safe, value, word};
 use super::ink::{Ink, Style};
+use super::personal_facts;
 use super::plan::apply_mode;
 use super::table::{Align, Table, count};
 use super::timeline::timeline;
@@ -27,7 +25,7 @@ pub(crate) fn identity(view: &IdentityView, ink: &Ink) -> String {
     out.push_str(&state(view, ink));
     out.push_str(&facts(view, ink));
     out.push_str(&roles(view, ink));
-    out.push_str(&facts_set(view, ink));
+    out.push_str(&personal_facts::set(view, ink));
     out.push_str(&heading("Accounts", ink));
     if view.accounts.is_empty() {
         out.push_str("  none\n");

@@ -12,6 +12,7 @@ pub(crate) mod identity;
 pub(crate) mod import;
 pub(crate) mod ink;
 pub(crate) mod operations;
+pub(crate) mod personal_facts;
 pub(crate) mod plan;
 pub(crate) mod secrets;
 pub(crate) mod settings;

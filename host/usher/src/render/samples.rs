@@ -269,8 +269,6 @@ pub(crate) fn identity() -> IdentityView {
         roles: vec![RoleView {
             name: name("employee"),
             rule: Some("identity.contract in ['permanent']".into()),
-            set: vec![],
-            names: vec![],
             accounts: vec![slot("app", "primary"), slot("app", "admin")],
         }],
         accounts: vec![AccountView {
@@ -288,6 +286,8 @@ pub(crate) fn identity() -> IdentityView {
             notes: vec!["the target keeps `title` in another form".into()],
         }],
         problems: vec![],
+        set: vec![],
+        names: vec![],
         timeline: history(),
     }
 }
