@@ -58,7 +58,7 @@ impl IdentityCommand {
 
 impl Erase {
     async fn run(&self, app: &App, output: &Output) -> Result<Erased, Failure> {
-        let id = app.store.erasable(&self.key).await?;
+        let id = app.store.erasable(&self.key, app.context().at).await?;
         if !self.yes {
             self.ask(output)?;
         }
