@@ -1,6 +1,7 @@
 //! Erasure: what is personal goes, the pseudonym stays.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::Serialize;
 use usher_lifecycle::ids::IdentityId;
 
@@ -28,9 +29,9 @@ pub struct Erased {
 /// Erasing identities.
 #[async_trait]
 pub trait Erasure: Send + Sync {
-    /// Whom `key_or_id` means, after a look at whether they may be erased: departed, no account in any target, no open operation, and listed by no
-    /// source. `Stale` says what stands against it.
-    async fn erasable(&self, key_or_id: &str) -> Result<IdentityId, StoreError>;
-    /// Erases. `reason` stays readable for ever: no personal data belongs into it.
+    /// Whom `key_or_id` means, after a look at whether they may be erased: departed, on no hold at `now`, no account in any target, no open
+    /// operation, and listed by no source. `Stale` says what stands against it.
+    async fn erasable(&self, key_or_id: &str, now: Timestamp) -> Result<IdentityId, StoreError>;
+    /// Erases, after the same look at the moment of `context`. `reason` stays readable for ever: no personal data belongs into it.
     async fn erase(&self, id: IdentityId, reason: &str, context: &Context) -> Result<Erased, StoreError>;
 }

@@ -12,8 +12,8 @@ use super::names::{literal_pattern, walk};
 use super::signatures::Kind;
 use super::values::{Variables, to_json, to_truth};
 use super::{
-    AttributeKind, Compiled, Declared, SOURCE_BYTES_MAX, STEPS_MAX, VALUE_BYTES_MAX, Wanted, explain,
-    functions, types,
+    AttributeKind, Compiled, Declared, SOURCE_BYTES_MAX, STEPS_MAX, Strictness, VALUE_BYTES_MAX, Wanted,
+    explain, functions, types,
 };
 use crate::attributes::Attributes;
 use crate::state::IdentityState;
@@ -68,6 +68,7 @@ pub(super) fn compile(
     source: &str,
     declared: &Declared,
     wanted: Wanted,
+    strictness: Strictness,
 ) -> Result<Compiled, Vec<Mistake>> {
     if source.len() > SOURCE_BYTES_MAX {
         return Err(Mistake::at_start(format!(
@@ -78,7 +79,7 @@ pub(super) fn compile(
     if source.trim().is_empty() {
         return Err(Mistake::at_start("the expression is empty"));
     }
-    on_a_large_stack(|| checked(path, source, declared, wanted))
+    on_a_large_stack(|| checked(path, source, declared, wanted, strictness))
 }
 
 /// Runs `task` on a thread with a large stack, and turns a panic into a mistake.
@@ -104,7 +105,13 @@ fn on_a_large_stack<T: Send>(
     })
 }
 
-fn checked(path: &str, source: &str, declared: &Declared, wanted: Wanted) -> Result<Compiled, Vec<Mistake>> {
+fn checked(
+    path: &str,
+    source: &str,
+    declared: &Declared,
+    wanted: Wanted,
+    strictness: Strictness,
+) -> Result<Compiled, Vec<Mistake>> {
     let environment = functions::ENVIRONMENT
         .as_ref()
         .map_err(|error| Mistake::at_start(error.to_string()))?;
@@ -115,11 +122,16 @@ fn checked(path: &str, source: &str, declared: &Declared, wanted: Wanted) -> Res
     if !names.mistakes.is_empty() {
         return Err(names.mistakes);
     }
-    let (kind, mistakes) = types::check(program.expression(), program.source_info(), declared);
-    if !mistakes.is_empty() {
-        return Err(mistakes);
+    match strictness {
+        Strictness::Stored => {}
+        Strictness::New => {
+            let (kind, mistakes) = types::check(program.expression(), program.source_info(), declared);
+            if !mistakes.is_empty() {
+                return Err(mistakes);
+            }
+            check_result(kind, wanted)?;
+        }
     }
-    check_result(kind, wanted)?;
     check_bounds(program.expression(), declared)?;
     check_patterns(program.expression())?;
     let compiled = Compiled {

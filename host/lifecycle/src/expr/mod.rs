@@ -17,8 +17,9 @@
 //! | `day.daysUntil(other)` | a whole number |
 //! | `day.formatDate('%d.%m.%Y')` | text; also `%y %e %j %B %b %A %a` |
 //!
-//! What can be wrong whoever the person is, is found when the document is loaded: unknown names and functions (`names.rs`), wrong types and
-//! numbers of arguments (`types.rs`), and, as a net under both, whatever fails for a made-up person (`compile.rs`).
+//! What can be wrong whoever the person is, is found when the document is loaded: unknown names and functions (`names.rs`), and whatever fails
+//! for a made-up person (`compile.rs`). In a new document also wrong types and numbers of arguments (`types.rs`); a stored one was in force
+//! already with what this finds, and must stay readable by every later version.
 //!
 //! # What bounds an evaluation
 //! - the source: at most [`SOURCE_BYTES_MAX`], counted before anything parses it;
@@ -130,13 +131,33 @@ enum Wanted {
     Attribute,
 }
 
+/// How much is asked of an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// It was in force already: what works for some people must go on.
+    Stored,
+    /// It is to come into force: also what would fail, or never be true, for some people is a mistake.
+    New,
+}
+
 impl Rule {
     /// Compiles a rule. `path` names it in errors.
     ///
     /// # Errors
     /// Every mistake found: syntax, unknown names, limits, a result that is not a truth.
     pub fn compile(path: &str, source: &str, declared: &Declared) -> Result<Self, Vec<Mistake>> {
-        compile::compile(path, source, declared, Wanted::Truth).map(|compiled| Self(Arc::new(compiled)))
+        Self::compile_as(path, source, declared, Strictness::New)
+    }
+
+    /// The same, as strictly as told.
+    pub(crate) fn compile_as(
+        path: &str,
+        source: &str,
+        declared: &Declared,
+        strictness: Strictness,
+    ) -> Result<Self, Vec<Mistake>> {
+        compile::compile(path, source, declared, Wanted::Truth, strictness)
+            .map(|compiled| Self(Arc::new(compiled)))
     }
 
     /// The expression as written.
@@ -164,7 +185,18 @@ impl Mapper {
     /// # Errors
     /// Every mistake found: syntax, unknown names, limits, a result that is no attribute value.
     pub fn compile(path: &str, source: &str, declared: &Declared) -> Result<Self, Vec<Mistake>> {
-        compile::compile(path, source, declared, Wanted::Attribute).map(|compiled| Self(Arc::new(compiled)))
+        Self::compile_as(path, source, declared, Strictness::New)
+    }
+
+    /// The same, as strictly as told.
+    pub(crate) fn compile_as(
+        path: &str,
+        source: &str,
+        declared: &Declared,
+        strictness: Strictness,
+    ) -> Result<Self, Vec<Mistake>> {
+        compile::compile(path, source, declared, Wanted::Attribute, strictness)
+            .map(|compiled| Self(Arc::new(compiled)))
     }
 
     /// The expression as written.

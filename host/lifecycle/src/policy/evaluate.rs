@@ -14,8 +14,8 @@ use crate::state::{Standing, standings};
 impl Policy {
     /// The attributes of a person: of several source records the one whose source comes first has authority, attribute by attribute: first
     /// in `[authority]`, then in the document. Within a source contracts that run count before those that have ended, and those before the
-    /// ones to come. A record that is absent from its source counts only when all are: a leaver keeps a name, but what a source no longer
-    /// says gives nobody a role.
+    /// ones to come; while any contract runs, those to come do not count at all: they give nothing before their first day. A record that is
+    /// absent from its source counts only when all are: a leaver keeps a name, but what a source no longer says gives nobody a role.
     ///
     /// Without an employment (its dates cannot be read) the key decides within a source.
     pub fn merge(
@@ -53,7 +53,7 @@ impl Policy {
         merged
     }
 
-    fn sort_by_standing(&self, records: &mut [&SourceRecord], employment: &Employment, now: Timestamp) {
+    fn sort_by_standing(&self, records: &mut Vec<&SourceRecord>, employment: &Employment, now: Timestamp) {
         let standings = standings(employment, now);
         let standing = |record: &SourceRecord| {
             let mut contracts = employment.contracts.iter().zip(&standings);
@@ -68,6 +68,9 @@ impl Policy {
                 record.key.clone(),
             )
         });
+        if standings.iter().any(|one| matches!(one, Standing::Running(_))) {
+            records.retain(|record| !matches!(standing(record), Standing::Future(_)));
+        }
     }
 
     /// All records of sources in the policy, in the order of authority, then of the key, so that the answer never depends on the order

@@ -108,7 +108,7 @@ fn read_mapping(item: &Item<'_, '_>, expressions: &mut Expressions<'_>) -> Optio
 
 fn read_attribute(item: &Item<'_, '_>, expressions: &mut Expressions<'_>) -> Option<AttributeMapping> {
     if !item.is_table() {
-        let make = Make::Value(expressions.compile(item, Mapper::compile)?);
+        let make = Make::Value(expressions.mapper(item)?);
         return Some(AttributeMapping {
             make,
             strength: Strength::default(),
@@ -157,7 +157,7 @@ enum From {
 
 fn read_from(table: &Table<'_, '_>, unique: Option<bool>, expressions: &mut Expressions<'_>) -> Option<From> {
     match (table.take("value"), table.take("candidates")) {
-        (Some(value), None) => expressions.compile(&value, Mapper::compile).map(From::Value),
+        (Some(value), None) => expressions.mapper(&value).map(From::Value),
         (None, Some(item)) => {
             if unique == Some(false) {
                 item.mistake("candidates are for an attribute with unique = true");
@@ -168,10 +168,7 @@ fn read_from(table: &Table<'_, '_>, unique: Option<bool>, expressions: &mut Expr
                 item.mistake(format!("must be from 1 to {CANDIDATES_MAX} expressions"));
                 return None;
             }
-            let compiled: Vec<Option<Mapper>> = items
-                .iter()
-                .map(|item| expressions.compile(item, Mapper::compile))
-                .collect();
+            let compiled: Vec<Option<Mapper>> = items.iter().map(|item| expressions.mapper(item)).collect();
             compiled
                 .into_iter()
                 .collect::<Option<Vec<Mapper>>>()

@@ -1,8 +1,8 @@
 //! The policy document: where people come from, what their attributes mean, which roles they have by rule, and what the
 //! accounts of those roles look like.
 //!
-//! [`parse`] reads it and reports every mistake at once; what it returns is ready to evaluate. [`check_against`] then compares
-//! it with the targets document.
+//! [`parse_strictly`] reads a new one and [`parse`] one that was in force already; both report every mistake at once, and what they return is
+//! ready to evaluate. [`check_against`] then compares it with the targets document.
 //!
 //! `[authority]` names, attribute by attribute, the sources to be believed first; the others follow in the order of the document. A source's
 //! `lifecycle` says which attributes are the dates of a contract (`start`, `end`, `leave-from`, `leave-until`), its `zone`, and its `id`
@@ -42,7 +42,9 @@ use crate::state::IdentityState;
 pub use crate::expr::ExpressionError;
 pub use check::{check_against, check_schemas, unused_mappings};
 pub use mapping::{AttributeMapping, CANDIDATES_MAX, Make, Mapping};
-pub use parse::{EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, parse};
+pub use parse::{
+    EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, parse, parse_strictly,
+};
 pub use role::{OVERLAP_DAYS_MAX, PARAMETERS_BYTES_MAX, ROLES_MAX, Role};
 pub use separation::{Duty, SEPARATIONS_MAX, Separation};
 pub use source::{ABSENT_SNAPSHOTS_MAX, COLUMNS_MAX, SEPARATOR_CHARS_MAX, SOURCES_MAX};

@@ -12,7 +12,7 @@ use crate::account::AccountSlot;
 use crate::document::DocumentErrors;
 use crate::document::item::Item;
 use crate::document::reader::{Reader, Table};
-use crate::expr::{Declared, Mistake, MistakeKind};
+use crate::expr::{Declared, Mapper, Mistake, MistakeKind, Rule, Strictness};
 use crate::name::Name;
 
 /// Longest retention, in days: ten years, longer than any law asks.
@@ -24,15 +24,25 @@ pub const EXPRESSIONS_MAX: usize = 5_000;
 /// Longest name of an attribute or id of an entitlement, in characters; directories allow no more for a distinguished name.
 pub const LABEL_CHARS_MAX: usize = 255;
 
-/// Reads a policy document. `file` is the name shown in errors.
+/// Reads a policy document that was in force before (or one whose expressions are judged elsewhere): it takes what any earlier version
+/// took, so that a stored policy stops nobody's plans. `file` is the name shown in errors.
 ///
 /// # Errors
 /// Every mistake found, in the order of their lines.
 pub fn parse(file: &str, text: &str) -> Result<Policy, DocumentErrors> {
-    Reader::read(file, text, read_policy)
+    Reader::read(file, text, |root| read_policy(root, Strictness::Stored))
 }
 
-fn read_policy(root: &Table<'_, '_>) -> Option<Policy> {
+/// Reads a policy document that is to come into force: like [`parse`], and expressions whose types cannot work for some people, or that
+/// compare what is never equal, are mistakes too. What it takes, `parse` takes with the same meaning.
+///
+/// # Errors
+/// Every mistake found, in the order of their lines.
+pub fn parse_strictly(file: &str, text: &str) -> Result<Policy, DocumentErrors> {
+    Reader::read(file, text, |root| read_policy(root, Strictness::New))
+}
+
+fn read_policy(root: &Table<'_, '_>, strictness: Strictness) -> Option<Policy> {
     let zone = root
         .need(
             "zone",
@@ -53,6 +63,7 @@ fn read_policy(root: &Table<'_, '_>) -> Option<Policy> {
     let mut expressions = Expressions {
         declared: &declared,
         complete: sources.is_some(),
+        strictness,
         left: EXPRESSIONS_MAX,
     };
     let mut positions = Positions::new();
@@ -108,22 +119,30 @@ pub(super) struct Expressions<'a> {
     declared: &'a Declared,
     /// All attributes could be read. If not, an unknown one may only be a mistake further up.
     complete: bool,
+    strictness: Strictness,
     left: usize,
 }
 
+/// How a kind of expression is compiled.
+type Compile<T> = fn(&str, &str, &Declared, Strictness) -> Result<T, Vec<Mistake>>;
+
 impl Expressions<'_> {
-    pub(super) fn compile<T>(
-        &mut self,
-        item: &Item<'_, '_>,
-        compile: fn(&str, &str, &Declared) -> Result<T, Vec<Mistake>>,
-    ) -> Option<T> {
+    pub(super) fn rule(&mut self, item: &Item<'_, '_>) -> Option<Rule> {
+        self.compile(item, Rule::compile_as)
+    }
+
+    pub(super) fn mapper(&mut self, item: &Item<'_, '_>) -> Option<Mapper> {
+        self.compile(item, Mapper::compile_as)
+    }
+
+    fn compile<T>(&mut self, item: &Item<'_, '_>, compile: Compile<T>) -> Option<T> {
         let source = item.text()?;
         let Some(left) = self.left.checked_sub(1) else {
             item.mistake(format!("more than {EXPRESSIONS_MAX} expressions"));
             return None;
         };
         self.left = left;
-        match compile(item.path(), source, self.declared) {
+        match compile(item.path(), source, self.declared, self.strictness) {
             Ok(compiled) => Some(compiled),
             Err(mistakes) => {
                 let trusted = |mistake: &Mistake| self.complete || mistake.kind == MistakeKind::Expression;

@@ -90,9 +90,7 @@ fn read_role<'r, 'd>(
         item.mistake(format!("there is another role `{name}`"));
         fresh = false;
     }
-    let when = optional(table.take("when"), None, |item| {
-        expressions.compile(&item, Rule::compile).map(Some)
-    });
+    let when = optional(table.take("when"), None, |item| expressions.rule(&item).map(Some));
     let includes = optional(table.take("includes"), Vec::new(), |item| read_includes(&item));
     let overlap_days = optional(table.take("overlap-days"), 0, |item| {
         item.number(0..=OVERLAP_DAYS_MAX)

@@ -1,5 +1,6 @@
 mod contracts;
 mod roles;
+mod stored;
 
 use jiff::tz::TimeZoneDatabase;
 use proptest::prelude::*;
@@ -12,7 +13,7 @@ use crate::facts::SourceRecord;
 const EXAMPLE: &str = include_str!("example.toml");
 
 fn example() -> Policy {
-    parse("policy.toml", EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"))
+    parse_strictly("policy.toml", EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn record(source: &str, key: &str, attributes: serde_json::Value) -> SourceRecord {
@@ -224,7 +225,7 @@ accounts = ["App"]
 name = "employee"
 accounts = "app"
 "#;
-    insta::assert_snapshot!(parse("policy.toml", text).unwrap_err());
+    insta::assert_snapshot!(parse_strictly("policy.toml", text).unwrap_err());
 }
 
 #[test]
@@ -264,7 +265,7 @@ nested.name = "identity.givenName"
 [mappings."app/primary"]
 username = "identity.givenName"
 "#;
-    insta::assert_snapshot!(parse("policy.toml", text).unwrap_err());
+    insta::assert_snapshot!(parse_strictly("policy.toml", text).unwrap_err());
 }
 
 #[test]
@@ -278,7 +279,7 @@ lifecycle = { start = "strat", end = "givenName", leave-until = "start", hired =
 name = "a"
 when = "identity.nosuch == 'not reported while the sources are wrong' && nosuchfn(1)"
 "#;
-    insta::assert_snapshot!(parse("policy.toml", text).unwrap_err());
+    insta::assert_snapshot!(parse_strictly("policy.toml", text).unwrap_err());
 }
 
 #[test]
@@ -291,13 +292,13 @@ columns = { id = { attribute = "id" }, ident = { attribute = "id" } }
 key = "id"
 columns = { id = { attribute = "id", type = "integer" }, in = { attribute = "in" }, l = { attribute = "l", separator = "," } }
 "#;
-    insta::assert_snapshot!(parse("policy.toml", text).unwrap_err());
+    insta::assert_snapshot!(parse_strictly("policy.toml", text).unwrap_err());
 }
 
 #[test]
 fn broken_toml_says_where_and_does_not_complain_of_what_it_could_not_read() {
     let text = "zone = \"UTC\"\nzone = \"UTC\"\n[sources.hr\nkey = \"id\"\n";
-    insta::assert_snapshot!(parse("policy.toml", text).unwrap_err());
+    insta::assert_snapshot!(parse_strictly("policy.toml", text).unwrap_err());
     assert_eq!(
         parse("policy.toml", "").unwrap_err().0.len(),
         2,
@@ -410,7 +411,7 @@ proptest! {
     fn a_damaged_document_never_panics(from in 0..EXAMPLE.len(), bytes in 1..60usize) {
         let keep = |at: usize| (0..=at.min(EXAMPLE.len())).rev().find(|at| EXAMPLE.is_char_boundary(*at)).unwrap();
         let text = format!("{}{}", &EXAMPLE[..keep(from)], &EXAMPLE[keep(from + bytes)..]);
-        if let Err(errors) = parse("policy.toml", &text) {
+        if let Err(errors) = parse_strictly("policy.toml", &text) {
             prop_assert!(!errors.0.is_empty());
             for error in errors.0 {
                 prop_assert!(error.line >= 1 && error.line <= text.lines().count() + 1);

@@ -1,8 +1,10 @@
 //! Erasing an identity.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::json;
-use usher_lifecycle::account::AccountState;
+use usher_lifecycle::account::{AccountSlot, AccountState, ObservedAccount};
+use usher_lifecycle::erasure::{Blocked, erasable};
 use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::state::IdentityState;
 
@@ -55,15 +57,15 @@ const EMPTY_IDENTITY: &str = "
 
 #[async_trait]
 impl Erasure for SqlStore {
-    async fn erasable(&self, key_or_id: &str) -> Result<IdentityId, StoreError> {
+    async fn erasable(&self, key_or_id: &str, now: Timestamp) -> Result<IdentityId, StoreError> {
         let row = self.identity(key_or_id).await?;
-        refuse(&row)?;
+        refuse(&row, now)?;
         Ok(row.id)
     }
 
     async fn erase(&self, id: IdentityId, reason: &str, context: &Context) -> Result<Erased, StoreError> {
         let row = self.identity(&id.to_string()).await?;
-        refuse(&row)?;
+        refuse(&row, context.at)?;
         let number = row.reference.0;
         let (operations, clear) = self.to_erase(number).await?;
         let mut writer = self.writer.lock().await;
@@ -134,29 +136,18 @@ impl SqlStore {
 }
 
 /// Says what stands against erasing, if anything does.
-fn refuse(row: &IdentityRow) -> Result<(), StoreError> {
+fn refuse(row: &IdentityRow, now: Timestamp) -> Result<(), StoreError> {
     let id = row.id;
     let refused = |reason: String| Err(StoreError::Stale(format!("{id} cannot be erased: {reason}")));
-    match row.state {
-        Some(IdentityState::Departed) => {}
-        Some(IdentityState::Erased) => return refused("it is erased already".to_owned()),
-        Some(
-            state @ (IdentityState::Staged
-            | IdentityState::Active
-            | IdentityState::Suspended
-            | IdentityState::Leaving),
-        ) => return refused(format!("it is {state}; only who is departed can be")),
+    let state = match row.state {
         None => return refused("it was not planned yet".to_owned()),
-    }
-    let there = row.accounts.iter().find(|account| match account.observed.state {
-        AccountState::Absent => false,
-        AccountState::Enabled | AccountState::Disabled | AccountState::Unknown => true,
-    });
-    if let Some(account) = there {
-        let (slot, state) = (&account.slot, account.observed.state);
-        return refused(format!(
-            "its account in {slot} is still there ({state:?}); it has to be deleted first"
-        ));
+        Some(IdentityState::Erased) => return refused("it is erased already".to_owned()),
+        Some(state) => state,
+    };
+    let blocked = blocked(row, state, now);
+    if !blocked.is_empty() {
+        let lines: Vec<String> = blocked.iter().map(ToString::to_string).collect();
+        return refused(lines.join("; "));
     }
     if let Some(account) = row.accounts.iter().find(|account| !account.open.is_empty()) {
         return refused(format!("{} has an operation that is not at an end", account.slot));
@@ -170,6 +161,26 @@ fn refuse(row: &IdentityRow) -> Result<(), StoreError> {
         ));
     }
     Ok(())
+}
+
+/// What planning holds against it. An account that nobody could read may be there, also one that was never linked.
+fn blocked(row: &IdentityRow, state: IdentityState, now: Timestamp) -> Vec<Blocked> {
+    let accounts: Vec<(AccountSlot, ObservedAccount)> = row
+        .accounts
+        .iter()
+        .map(|account| (account.slot.clone(), account.observed.clone()))
+        .collect();
+    let mut blocked = erasable(state, &accounts, &row.holds, now)
+        .err()
+        .unwrap_or_default();
+    let unlinked = accounts
+        .into_iter()
+        .filter(|(_, observed)| observed.state == AccountState::Unknown && observed.external_id.is_none());
+    blocked.extend(unlinked.map(|(slot, observed)| Blocked::Account {
+        slot,
+        state: observed.state,
+    }));
+    blocked
 }
 
 /// What was looked at must be what is erased.

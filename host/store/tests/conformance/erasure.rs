@@ -1,8 +1,10 @@
 //! Erasing a person.
 
 use usher_lifecycle::account::AccountState;
-use usher_store::{Erasure, StoreError};
+use usher_lifecycle::facts::HoldKind;
+use usher_store::{Erasure, PersonalFacts, StoreError};
 
+use super::personal::{by, hold};
 use super::*;
 use crate::database;
 
@@ -69,7 +71,7 @@ async fn an_erased_person_is_a_pseudonym() {
     store.seal(&context(10)).await.unwrap();
     let events = events(&store, &who).await;
     let rows = store.audit_verify().await.unwrap();
-    assert_eq!(store.erasable("zq-1").await.unwrap(), who.id);
+    assert_eq!(store.erasable("zq-1", at(11)).await.unwrap(), who.id);
     let erased = store
         .erase(who.id, "asked by the person", &context(11))
         .await
@@ -167,7 +169,7 @@ async fn who_is_still_somewhere_is_not_erased() {
             matches!(&found, Err(StoreError::Stale(why)) if why.contains(because)),
             "{found:?}"
         );
-        assert!(store.erasable(&who.id.to_string()).await.is_err());
+        assert!(store.erasable(&who.id.to_string(), at(20)).await.is_err());
     };
     refused("hr still lists it").await;
     // Facts that were not planned yet.
@@ -197,5 +199,43 @@ async fn who_is_still_somewhere_is_not_erased() {
     record(&store, &[done_as(&claimed[0], "zquartermain")], 25).await;
     let row = again(&store, &who).await;
     assert_eq!(row.accounts[0].observed.state, AccountState::Enabled);
-    refused("still there").await;
+    refused("app: there is still an account, enabled").await;
+}
+
+/// What happened may still matter to whoever set the hold.
+#[tokio::test]
+async fn who_is_on_hold_is_not_erased() {
+    let Some(database) = database() else { return };
+    let store = database.open(at(0)).await;
+    let who = departed(&store, false).await;
+    store
+        .add_fact(
+            who.id,
+            &hold(HoldKind::Security, Some(50)),
+            "inquiry 7",
+            &by("ann", 10),
+        )
+        .await
+        .unwrap();
+    let mut plan = planned(&again(&store, &who).await, Vec::new());
+    plan.state = IdentityState::Departed;
+    commit(&store, &[plan], 11).await;
+    for found in [
+        store.erasable("zq-1", at(49)).await.err(),
+        store.erase(who.id, "too early", &context(49)).await.err(),
+    ] {
+        let Some(StoreError::Stale(why)) = found else {
+            panic!("{found:?}")
+        };
+        assert!(
+            why.contains("a hold is in force: security hold by person ann until")
+                && why.ends_with("inquiry 7"),
+            "{why}"
+        );
+    }
+    store.erasable("zq-1", at(50)).await.unwrap();
+    store
+        .erase(who.id, "asked by the person", &context(50))
+        .await
+        .unwrap();
 }

@@ -466,6 +466,11 @@ async fn words_are_sealed_and_everything_goes_with_the_person() {
     let versions = store.versions().await.unwrap();
     assert_eq!(store.due(at(4), versions, 10).await.unwrap().len(), 2);
 
+    let held = store.personal_facts(who.id).await.unwrap().remove(1);
+    store
+        .end_fact(held.id, "Quartermain", &by("ann", 5))
+        .await
+        .unwrap();
     import(&store, "hr", &[missing("p00", true)], 5).await;
     let mut plan = planned(&again(&store, &who).await, Vec::new());
     plan.state = IdentityState::Departed;

@@ -185,7 +185,7 @@ async fn set(app: &App, output: &Output, key: &str, fact: &NewFact, reason: &str
 
 impl Erase {
     async fn run(&self, app: &App, output: &Output) -> Result<Erased, Failure> {
-        let id = app.store.erasable(&self.key).await?;
+        let id = app.store.erasable(&self.key, app.context().at).await?;
         if !self.yes {
             self.ask(output)?;
         }
