@@ -31,7 +31,10 @@ pub fn component(package: &str) -> Vec<u8> {
 
 /// The bytes of the connector in `tests/guests/javascript` or `tests/guests/python`. Nothing, and a line that says so, where `cargo xtask languages` has not been
 /// run: it takes a minute, node and Python. `cargo xtask test` runs it, and then demands them by `USHER_LANGUAGES=required`.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was left out")]
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests must see what was left out"
+)]
 pub fn language_component(language: &str) -> Option<Vec<u8>> {
     let folder = std::env::var_os("USHER_COMPONENTS_DIR").map_or_else(built_folder, PathBuf::from);
     let path = folder.join(format!("usher_guest_{language}.wasm"));
