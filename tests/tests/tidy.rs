@@ -67,7 +67,12 @@ const KEPT: &[(&str, &[&str])] = &[
     ("sqlx", &["usher-store"]),
     (
         "rusqlite",
-        &["usher-connectors", "usher-connector-sql", "usher-tests"],
+        &[
+            "usher-connectors",
+            "usher-connector-sql",
+            "usher-tests",
+            "usher-fuzz",
+        ],
     ),
     ("hyper", &["usher-connectors", "usher-bench"]),
     ("cel", &["usher-lifecycle"]),

@@ -41,6 +41,19 @@ pub struct CheckpointBody {
     pub heads: Vec<(i64, i64, String)>,
 }
 
+/// Most characters told of an error: it may repeat what is in the file.
+const ERROR_CHARS_MAX: usize = 200;
+
+/// The beginning of an error, on one line.
+fn short(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let mut short: String = text.chars().take(ERROR_CHARS_MAX).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -51,8 +64,8 @@ struct Line {
 impl Checkpoint {
     /// Puts a checkpoint together and checks its signature with the key it names.
     pub(crate) fn checked(body: String, signature: String) -> Result<Self, String> {
-        let content: CheckpointBody =
-            serde_json::from_str(&body).map_err(|error| format!("its body cannot be read: {error}"))?;
+        let content: CheckpointBody = serde_json::from_str(&body)
+            .map_err(|error| format!("its body cannot be read: {}", short(&error)))?;
         let key: PublicKey = content.key.parse()?;
         let bytes = unhex(&signature).ok_or("its signature is not hexadecimal")?;
         if !key.signed(&body, &bytes) {
@@ -71,7 +84,7 @@ impl Checkpoint {
             return Err(format!("it is longer than {CHECKPOINT_BYTES_MAX} bytes"));
         }
         let line: Line = serde_json::from_str(line)
-            .map_err(|error| format!("it is not an exported checkpoint: {error}"))?;
+            .map_err(|error| format!("it is not an exported checkpoint: {}", short(&error)))?;
         Self::checked(line.body, line.signature)
     }
 

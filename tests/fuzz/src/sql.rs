@@ -32,7 +32,8 @@ pub(crate) fn statement(data: &[u8]) {
         return;
     }
     let lower = text.to_ascii_lowercase();
-    assert!(!lower.contains("/*!") && !lower.contains("/*m!") && !lower.contains('\0'));
+    let obeyed = ["/*!", "/*m!", "/*+", "\0"];
+    assert!(!obeyed.iter().any(|words| lower.contains(words)), "{text}");
     let begun = lower.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '(');
     let words = if reads { &READING[..] } else { &WRITING[..] };
     let word = words.iter().find(|word| begun.starts_with(**word));
@@ -43,8 +44,17 @@ pub(crate) fn statement(data: &[u8]) {
     );
 }
 
+/// The folder this process runs in: where a relative name would lead.
+fn here() -> BTreeSet<String> {
+    let entries = std::fs::read_dir(".").expect("the folder of this process");
+    entries
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
 struct Application {
     folder: TempDir,
+    here: BTreeSet<String>,
     database: Sqlite,
     schema: Vec<Vec<String>>,
 }
@@ -67,6 +77,7 @@ impl Application {
         let schema = schema(&database);
         Self {
             folder,
+            here: here(),
             database,
             schema,
         }
@@ -108,6 +119,7 @@ pub(crate) fn sqlite(data: &[u8]) {
             files.iter().all(|file| OWN_FILES.contains(&file.as_str())),
             "{files:?} after {text}"
         );
+        assert_eq!(here(), application.here, "{text}");
         // So that it does not grow, and that a lock left behind would be found.
         let emptied = database.execute("DELETE FROM person WHERE id > 2", Duration::from_secs(10));
         assert!(emptied, "{text}");

@@ -153,12 +153,9 @@ fn refusal(what: String) -> Refusal {
     Refusal { what, grant: None }
 }
 
+/// Methods are told apart by case (RFC 9110, section 9.1): `PoST` is another one, whatever a server makes of it.
 pub(super) fn has_method(grant: &HttpGrant, method: &Method) -> bool {
-    grant.methods.is_empty()
-        || grant
-            .methods
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(method.as_str()))
+    grant.methods.is_empty() || grant.methods.iter().any(|allowed| allowed == method.as_str())
 }
 
 /// The prefix ends at a `/`: `/scim` allows `/scim` and `/scim/Users`, not `/scimitar`.
@@ -249,6 +246,7 @@ mod tests {
             ("GET", "http://127.0.0.1/"),
             ("GET", "http://127.1:8080/"),
             ("GET", "http://2130706433:8080/"),
+            ("gET", "https://scim.example.com/scim/v2"),
             ("TRACE", "https://scim.example.com/scim/v2"),
             ("CONNECT", "https://scim.example.com/scim/v2"),
             ("GET", "https://scim.example.com/scim/v2/../../admin"),

@@ -115,7 +115,11 @@ impl Guard {
             exposed.extend(added.secrets);
             token = added.token;
         }
-        let scanner = self.known.scanner(&exposed);
+        // Before anything is sent: an answer that cannot be searched would have to be withheld, whatever was done for it.
+        let scanner =
+            self.known.scanner(&exposed).await.map_err(|why| {
+                NotEquipped::Failed(HostFailure::of(ErrorKind::Misconfigured, why.to_string()))
+            })?;
         if scanner.is_some() {
             ask_for_plain(&mut parts.headers);
         }

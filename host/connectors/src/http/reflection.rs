@@ -6,15 +6,15 @@
 //! character in HTML, Base64 broken into lines, and what a server does to it on purpose (compression, encryption, another order, pieces in
 //! several headers or answers). A server that plays together with a connector has the secret anyway: it was sent there.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use percent_encoding::percent_decode;
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use crate::journal::lock;
 use crate::secrets::SecretString;
 
 /// Shortest secret that is looked for, in bytes: shorter ones stand in harmless answers by chance.
@@ -23,44 +23,76 @@ pub(crate) const SCANNED_BYTES_MIN: usize = 6;
 const LONG_SECRET_BYTES: usize = 1_024;
 /// Secrets of one target that are looked for besides those in use: the ones in use last before.
 const REMEMBERED_MAX: usize = 32;
+/// Most bytes of all of these together: a token endpoint decides how long its tokens are and how soon they are replaced, and the search is
+/// built anew for each.
+const REMEMBERED_BYTES_MAX: usize = 32 * 1024;
 /// Most bytes one byte can become in an escape (`\u0041`).
 const ESCAPE_BYTES_MAX: usize = 6;
 
 /// The secrets of one target, as they are met. What was replaced is remembered a while: a server may still know it.
 #[derive(Default)]
-pub(crate) struct KnownSecrets(Mutex<Known>);
+pub(crate) struct KnownSecrets(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
     /// The latest first.
     secrets: Vec<SecretString>,
+    /// Of all these secrets; nothing while there is none for them yet.
     scanner: Option<Arc<Scanner>>,
 }
 
+/// Answers cannot be searched for the target's secrets, so none may be asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("answers cannot be searched for the target's secrets: {0}")]
+pub(crate) struct Unsearchable(String);
+
 impl KnownSecrets {
-    /// What to look for in the answer to a request that was made with these secrets; nothing when no secret is long enough.
-    pub(crate) fn scanner(&self, secrets: &[SecretString]) -> Option<Arc<Scanner>> {
+    /// What to look for in the answer to a request that is made with these secrets; nothing when no secret is long enough.
+    pub(crate) async fn scanner(
+        &self,
+        secrets: &[SecretString],
+    ) -> Result<Option<Arc<Scanner>>, Unsearchable> {
         let mut live: Vec<SecretString> = Vec::new();
         for secret in secrets {
             if secret.expose().len() >= SCANNED_BYTES_MIN && !holds(&live, secret) {
                 live.push(secret.clone());
             }
         }
-        let mut known = lock(&self.0);
-        let known = &mut *known;
-        let has_grown = live.iter().any(|secret| !holds(&known.secrets, secret));
-        // Only what is not in use gives way, and of that what has not been for longest.
-        let before = std::mem::take(&mut known.secrets).into_iter();
+        let mut known = Arc::clone(&self.0).lock_owned().await;
+        known.meet(live);
+        if known.scanner.is_some() || known.secrets.is_empty() {
+            return Ok(known.scanner.clone());
+        }
+        // Not on a thread that others wait for. One at a time for a target: the lock goes along, also when nobody waits any more.
+        let building = tokio::task::spawn_blocking(move || {
+            let built = Arc::new(Scanner::new(known.secrets.iter())?);
+            known.scanner = Some(Arc::clone(&built));
+            Ok(Some(built))
+        });
+        building
+            .await
+            .unwrap_or_else(|error| Err(Unsearchable(error.to_string())))
+    }
+}
+
+impl Known {
+    /// Takes note of what is in use now. Only what is not gives way, and of that what has not been for longest.
+    fn meet(&mut self, live: Vec<SecretString>) {
+        if live.iter().any(|secret| !holds(&self.secrets, secret)) {
+            // Built once for each secret, not for each answer.
+            self.scanner = None;
+        }
+        let mut bytes = 0;
+        let before = std::mem::take(&mut self.secrets).into_iter();
         let old: Vec<SecretString> = before
             .filter(|secret| !holds(&live, secret))
             .take(REMEMBERED_MAX)
+            .take_while(|secret| {
+                bytes += secret.expose().len();
+                bytes <= REMEMBERED_BYTES_MAX
+            })
             .collect();
-        known.secrets = live.into_iter().chain(old).collect();
-        if has_grown {
-            // Built once for each secret, not for each answer.
-            known.scanner = Scanner::new(known.secrets.iter()).map(Arc::new);
-        }
-        known.scanner.clone()
+        self.secrets = live.into_iter().chain(old).collect();
     }
 }
 
@@ -76,16 +108,16 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    fn new<'s>(secrets: impl Iterator<Item = &'s SecretString>) -> Option<Self> {
+    fn new<'s>(secrets: impl Iterator<Item = &'s SecretString>) -> Result<Self, Unsearchable> {
         let forms: Vec<Zeroizing<Vec<u8>>> = secrets.flat_map(|secret| forms_of(secret.expose())).collect();
-        let longest = forms.iter().map(|form| form.len()).max()?;
+        let longest = forms.iter().map(|form| form.len()).max().unwrap_or(0);
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             // The others take some hundred bytes of memory for each byte of a secret.
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(forms.iter().map(|form| form.as_slice()))
-            .ok()?;
-        Some(Self {
+            .map_err(|error| Unsearchable(error.to_string()))?;
+        Ok(Self {
             automaton,
             reach: (longest + 1) * ESCAPE_BYTES_MAX,
         })
@@ -222,19 +254,21 @@ mod tests {
 
     const SECRET: &str = "p\"ss/wörd &<x>";
 
-    fn scanner(secret: &str) -> Arc<Scanner> {
-        KnownSecrets::default()
-            .scanner(&[SecretString::new(secret)])
-            .unwrap()
+    async fn scanner(secret: &str) -> Arc<Scanner> {
+        scanner_of(&KnownSecrets::default(), &[SecretString::new(secret)]).await
+    }
+
+    async fn scanner_of(known: &KnownSecrets, secrets: &[SecretString]) -> Arc<Scanner> {
+        known.scanner(secrets).await.unwrap().unwrap()
     }
 
     fn hex(text: &str) -> String {
         text.bytes().map(|byte| format!("{byte:02X}")).collect()
     }
 
-    #[test]
-    fn a_secret_is_found_in_every_form_that_is_promised() {
-        let scanner = scanner(SECRET);
+    #[tokio::test]
+    async fn a_secret_is_found_in_every_form_that_is_promised() {
+        let scanner = scanner(SECRET).await;
         let every_byte_percent: String = SECRET.bytes().map(|b| format!("%{b:02x}")).collect();
         let every_unit_json: String = SECRET
             .encode_utf16()
@@ -273,9 +307,9 @@ mod tests {
         assert!(scanner.finds_in(&utf16));
     }
 
-    #[test]
-    fn what_only_looks_like_it_is_let_through() {
-        let scanner = scanner(SECRET);
+    #[tokio::test]
+    async fn what_only_looks_like_it_is_let_through() {
+        let scanner = scanner(SECRET).await;
         for text in [
             "p\"ss/wörd &<x",
             "\\",
@@ -290,36 +324,46 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_surrogate_pair_is_one_character() {
-        assert!(scanner("s3cret😀").finds_in(b"\\u0073\\u0033cret\\ud83d\\ude00"));
+    #[tokio::test]
+    async fn a_surrogate_pair_is_one_character() {
+        assert!(
+            scanner("s3cret😀")
+                .await
+                .finds_in(b"\\u0073\\u0033cret\\ud83d\\ude00")
+        );
     }
 
-    #[test]
-    fn short_secrets_are_not_looked_for_and_old_ones_are_for_a_while() {
+    #[tokio::test]
+    async fn short_secrets_are_not_looked_for_and_old_ones_are_for_a_while() {
         let known = KnownSecrets::default();
-        assert!(known.scanner(&[SecretString::new("12345")]).is_none());
-        let first = known.scanner(&[SecretString::new("first-secret")]).unwrap();
-        let again = known.scanner(&[SecretString::new("first-secret")]).unwrap();
+        assert!(
+            known
+                .scanner(&[SecretString::new("12345")])
+                .await
+                .unwrap()
+                .is_none()
+        );
+        let first = scanner_of(&known, &[SecretString::new("first-secret")]).await;
+        let again = scanner_of(&known, &[SecretString::new("first-secret")]).await;
         assert!(Arc::ptr_eq(&first, &again), "built once");
-        let second = known.scanner(&[SecretString::new("second-secret")]).unwrap();
+        let second = scanner_of(&known, &[SecretString::new("second-secret")]).await;
         assert!(second.finds_in(b"first-secret") && second.finds_in(b"second-secret"));
     }
 
-    #[test]
-    fn no_secret_in_use_gives_way_to_another() {
+    #[tokio::test]
+    async fn no_secret_in_use_gives_way_to_another() {
         let secret = |name: &str, number: usize| SecretString::new(format!("{name}-{number:04}"));
         // More in use at once than are remembered.
         let live: Vec<_> = (0..REMEMBERED_MAX + 8)
             .map(|number| secret("live", number))
             .collect();
         let known = KnownSecrets::default();
-        let scanner = known.scanner(&live).unwrap();
+        let scanner = scanner_of(&known, &live).await;
         for one in &live {
             assert!(scanner.finds_in(one.expose().as_bytes()), "{}", one.expose());
         }
         assert!(
-            Arc::ptr_eq(&scanner, &known.scanner(&live).unwrap()),
+            Arc::ptr_eq(&scanner, &scanner_of(&known, &live).await),
             "built once"
         );
         // Others are renewed again and again; the old one at the end of the list is in use all the time.
@@ -327,23 +371,60 @@ mod tests {
         let old = SecretString::new("in-use-all-the-time");
         for number in 0..REMEMBERED_MAX * 3 {
             let token = secret("token", number);
-            let scanner = known.scanner(&[old.clone(), token.clone()]).unwrap();
+            let scanner = scanner_of(&known, &[old.clone(), token.clone()]).await;
             assert!(scanner.finds_in(old.expose().as_bytes()), "after {number}");
             assert!(scanner.finds_in(token.expose().as_bytes()), "{number}");
             let last = number.saturating_sub(REMEMBERED_MAX);
             assert!(scanner.finds_in(secret("token", last).expose().as_bytes()));
         }
-        let scanner = known.scanner(&[old]).unwrap();
+        let scanner = scanner_of(&known, &[old]).await;
         assert!(!scanner.finds_in(b"token-0000"), "forgotten in time");
     }
 
-    #[test]
-    fn headers_are_looked_through() {
-        let scanner = scanner("hunter2!");
+    #[tokio::test]
+    async fn headers_are_looked_through() {
+        let scanner = scanner("hunter2!").await;
         let mut headers = HeaderMap::new();
         headers.insert("x-a", "nothing".parse().unwrap());
         assert!(!scanner.finds_in_headers(&headers));
         headers.insert("set-cookie", "k=hunter2%21".parse().unwrap());
         assert!(scanner.finds_in_headers(&headers));
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_little_however_long_the_tokens_are() {
+        let known = KnownSecrets::default();
+        let token =
+            |number: usize| SecretString::new(format!("{number:04}").repeat(REMEMBERED_BYTES_MAX / 8));
+        for number in 0..8 {
+            scanner_of(&known, &[token(number)]).await;
+        }
+        let held: usize = known
+            .0
+            .lock()
+            .await
+            .secrets
+            .iter()
+            .map(|secret| secret.expose().len())
+            .sum();
+        assert_eq!(held, REMEMBERED_BYTES_MAX * 3 / 2, "the one in use and two more");
+        let scanner = scanner_of(&known, &[token(8)]).await;
+        for (number, is_found) in [(8, true), (7, true), (6, true), (5, false)] {
+            let text = token(number);
+            assert_eq!(scanner.finds_in(text.expose().as_bytes()), is_found, "{number}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_search_nobody_waits_for_any_more_is_there_for_the_next() {
+        let known = KnownSecrets::default();
+        let long = [SecretString::new("0123456789abcdef".repeat(1_024))];
+        let given_up = tokio::time::timeout(std::time::Duration::ZERO, known.scanner(&long)).await;
+        drop(given_up);
+        assert!(
+            scanner_of(&known, &long)
+                .await
+                .finds_in(long[0].expose().as_bytes())
+        );
     }
 }

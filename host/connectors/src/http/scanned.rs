@@ -159,6 +159,8 @@ mod tests {
         let pieces: Vec<_> = pieces.map(Frame::data).collect();
         let scanner = KnownSecrets::default()
             .scanner(&[SecretString::new(SECRET)])
+            .await
+            .unwrap()
             .unwrap();
         let journal = Arc::new(Journal::new(Instant::now(), 1, 1));
         let found = Found {
@@ -220,6 +222,8 @@ mod tests {
             ];
             let scanner = KnownSecrets::default()
                 .scanner(&[SecretString::new(SECRET)])
+                .await
+                .unwrap()
                 .unwrap();
             let found = Found {
                 from: "a.example".to_owned(),

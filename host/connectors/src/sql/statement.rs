@@ -10,8 +10,8 @@ use super::{SqlError, SqlErrorKind};
 const READING: [&str; 4] = ["SELECT", "TABLE", "VALUES", "WITH"];
 /// What changes rows. No WITH: on PostgreSQL `WITH … SELECT … INTO` makes a table; it may stand after INSERT INTO and in subqueries.
 const WRITING: [&str; 5] = ["DELETE", "INSERT", "MERGE", "REPLACE", "UPDATE"];
-/// Comments that MySQL and MariaDB run or obey.
-const OBEYED_COMMENTS: [&str; 3] = ["/*!", "/*M!", "/*+"];
+/// Comments that MySQL and MariaDB run or obey; `/*m!` is none yet.
+const OBEYED_COMMENTS: [&str; 4] = ["/*!", "/*M!", "/*m!", "/*+"];
 
 /// Which function a statement was handed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,8 @@ use crate::secrets::SecretString;
 
 /// Largest answer of a token endpoint, in bytes: the longest tokens seen are about 10 KB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Longest token that is taken, in bytes: every answer of the target is searched for it, and what is searched for is built anew with each.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Longest wait for a token.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a token is taken to be good when the answer does not say: short, because nobody knows.
@@ -158,6 +160,14 @@ fn read(answer: &Response<Bytes>, began: Instant) -> Result<Grant, NoToken> {
     let token = text("access_token").ok_or_else(|| broken("`access_token` is missing"))?;
     if !token.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(broken("`access_token` cannot stand in a header"));
+    }
+    for name in ["access_token", "refresh_token"] {
+        let bytes = text(name).map_or(0, str::len);
+        if bytes > TOKEN_BYTES_MAX {
+            return Err(broken(&format!(
+                "`{name}` has {bytes} bytes; at most {TOKEN_BYTES_MAX} are taken"
+            )));
+        }
     }
     if text("token_type").is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
         return Err(broken("its `token_type` is not `bearer`"));
@@ -301,6 +311,28 @@ mod tests {
             json!({"access_token": "a", "token_type": "mac"}),
         ] {
             assert!(read(&answer(200, &body), Instant::now()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn tokens_have_a_longest_length() {
+        let longest = "t".repeat(TOKEN_BYTES_MAX);
+        let longer = format!("{longest}t");
+        let fits = json!({"access_token": longest, "refresh_token": longest});
+        assert!(read(&answer(200, &fits), Instant::now()).is_ok());
+        for (name, body) in [
+            ("access_token", json!({"access_token": longer})),
+            (
+                "refresh_token",
+                json!({"access_token": "a", "refresh_token": longer}),
+            ),
+        ] {
+            let refused = read(&answer(200, &body), Instant::now()).err().unwrap();
+            let said = refused.failure.message;
+            assert!(
+                said.contains(&format!("`{name}` has 16385 bytes; at most 16384")),
+                "{said}"
+            );
         }
     }
 
