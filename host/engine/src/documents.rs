@@ -47,7 +47,7 @@ impl Engine {
     /// # Errors
     /// Every mistake found, or the store fails.
     pub async fn check_policy(&self, file: &str, text: &str) -> Result<Policy, EngineError> {
-        let policy = policy::parse(file, text)?;
+        let policy = policy::parse_strictly(file, text)?;
         let mut errors = self.environment_errors(file, text, &policy);
         let active = self.targets().await?;
         if active.version > 0

@@ -123,7 +123,7 @@ async fn a_server_that_is_well_says_so() {
     for expected in [
         r#""status":"ok""#,
         r#""database-reachable":true"#,
-        r#""schema-version":3"#,
+        r#""schema-version":4"#,
         r#""part":"planner","alive":true"#,
         r#""since":"1970-01-01T00:00:00Z""#,
     ] {
@@ -188,7 +188,7 @@ async fn metrics_count_what_the_loop_told() {
         "usher_commit_seconds_count 1",
         "usher_commit_outcomes_bucket{le=\"8.0\"} 1",
         "usher_store_failures_total{part=\"runner\",kind=\"unavailable\"} 1",
-        "usher_build_info{version=\"0.1.0\",schema=\"3\"} 1",
+        "usher_build_info{version=\"0.1.0\",schema=\"4\"} 1",
         "usher_replicas 1",
         "usher_store_up 1",
     ] {
