@@ -482,3 +482,59 @@ fn closed_pipe() -> std::io::PipeWriter {
     drop(reader);
     writer
 }
+
+#[test]
+fn what_people_set_about_somebody_is_shown_and_can_be_ended() {
+    let place = Place::with_policy();
+    let people = place.file(
+        "people.csv",
+        "employee_id,given_name,start_date\ne1,Ada,2026-01-01\n",
+    );
+    place.expect(0, &["import", &people, "--source", "hr"]);
+    let set = place.json(
+        0,
+        &[
+            "identity",
+            "hold",
+            "e1",
+            "--kind",
+            "security",
+            "--reason",
+            "ticket \u{1b}[31m4711",
+        ],
+    );
+    let id = set["id"].as_str().unwrap().to_owned();
+    assert!(id.starts_with("hold_"), "{set}");
+    let (shown, _) = place.expect(0, &["identity", "show", "e1"]);
+    assert!(
+        shown.contains("suspended") && shown.contains("security hold"),
+        "{shown}"
+    );
+    assert!(shown.contains(&id) && !shown.contains('\u{1b}'), "{shown}");
+
+    let (done, _) = place.expect(0, &["identity", "end", &id, "--reason", "cleared"]);
+    assert!(done.contains("is ended"), "{done}");
+    let view = place.json(0, &["identity", "show", "e1"]);
+    assert_eq!(view["state"], "active");
+    assert_eq!(view["set"][0]["ended"]["reason"], "cleared");
+
+    let error = place.json_error(5, &["identity", "assign", "e1", "boss", "--reason", "why not"]);
+    assert!(
+        error["message"].as_str().unwrap().contains("no role `boss`"),
+        "{error}"
+    );
+    let error = place.json_error(
+        5,
+        &[
+            "identity",
+            "hold",
+            "e1",
+            "--until",
+            "2020-01-01",
+            "--reason",
+            "too late",
+        ],
+    );
+    assert!(error["message"].as_str().unwrap().contains("past"), "{error}");
+    place.expect(2, &["identity", "end", "idn_x", "--reason", "no fact"]);
+}

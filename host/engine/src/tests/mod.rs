@@ -5,6 +5,7 @@ mod days;
 mod documents;
 mod faults;
 mod imports;
+mod personal;
 mod replicas;
 mod serving;
 mod shared_rests;
