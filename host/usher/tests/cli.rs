@@ -518,13 +518,13 @@ fn what_people_set_about_somebody_is_shown_and_can_be_ended() {
     assert_eq!(view["state"], "active");
     assert_eq!(view["set"][0]["ended"]["reason"], "cleared");
 
-    let error = place.json_error(5, &["identity", "assign", "e1", "boss", "--reason", "why not"]);
+    let error = place.json_error(3, &["identity", "assign", "e1", "boss", "--reason", "why not"]);
     assert!(
         error["message"].as_str().unwrap().contains("no role `boss`"),
         "{error}"
     );
     let error = place.json_error(
-        5,
+        4,
         &[
             "identity",
             "hold",
