@@ -72,9 +72,8 @@ pub trait Reservations: Send + Sync {
     ) -> Result<Vec<Result<Reservation, NamesTaken>>, StoreError>;
     /// Releases a name; it is nobody else's for `bar`. `NotFound` when there is none.
     ///
-    /// Lasting only when the account does not get the name again: while the account is there, or is still to be, the next plan asks for a name
-    /// and puts the one the account has in front, which is barred for nobody less than for whom it was released. So first take the account or
-    /// the name from the policy, or give another name by hand.
+    /// Of an account that is there, or is still to be, it does nothing lasting: the next plan asks for a name again and puts the one the account
+    /// has in front, and a barred name is free for whom it was barred for. So first see that the account is gone or gets another name.
     async fn release(
         &self,
         identity: IdentityId,

@@ -12,6 +12,7 @@ use super::SqlStore;
 use super::cells::{Cells, failed, json_of, micros};
 use super::db::{Sql, query};
 use super::free_names::{Board, Chosen};
+use super::name_key::name_key;
 use super::operations::subject;
 use super::plan_queue::INSERT_TARGETS;
 use super::planning::IDENTITIES;
@@ -74,7 +75,8 @@ impl SqlStore {
                 .map_err(failed(DOING))?;
         }
         let subjects = subjects(&mut write, requests).await?;
-        let mut board = Board::of(&mut write.tx, requests, micros(context.at)).await?;
+        let key = name_key(&mut write.tx, &self.keys).await?;
+        let mut board = Board::of(&mut write.tx, requests, key, micros(context.at)).await?;
         let chosen = board.choose(&mut write.tx, requests).await?;
         if chosen.iter().any(|one| matches!(one, Chosen::New(_))) {
             record(&mut write, requests, &chosen, &subjects, context).await?;
