@@ -34,7 +34,7 @@ pub struct IdentityRow {
     pub next_change_at: Option<Timestamp>,
     /// What the sources say.
     pub records: Vec<SourceRecord>,
-    /// Roles by hand and by request: all that are not ended, but for those whose time was over long ago.
+    /// Roles by hand and by request: all that are not ended; when read for planning, without those whose time was over long ago.
     pub assignments: Vec<Assignment>,
     /// Holds, likewise.
     pub holds: Vec<Hold>,

@@ -71,6 +71,9 @@ pub trait Reservations: Send + Sync {
         context: &Context,
     ) -> Result<Vec<Result<Reservation, NamesTaken>>, StoreError>;
     /// Releases a name; it is nobody else's for `bar`. `NotFound` when there is none.
+    ///
+    /// Of an account that is there, or is still to be, it does nothing lasting: the next plan asks for a name again and puts the one the account
+    /// has in front, and a barred name is free for whom it was barred for. So first see that the account is gone or gets another name.
     async fn release(
         &self,
         identity: IdentityId,

@@ -31,8 +31,16 @@ CREATE INDEX personal_fact_of_identity ON personal_fact (identity, ended_us);
 CREATE INDEX personal_fact_of_role ON personal_fact (name, id) WHERE kind = 0 AND ended_us IS NULL;
 CREATE INDEX personal_fact_security ON personal_fact (id) WHERE kind = 1 AND ended_us IS NULL;
 
--- A name of a target is one person's, whatever its case: `digest` is the SHA-256 of the folded name. `barred_until_us`: released, and until then
--- nobody else's; `bar_us`: for how long, when its person is erased. Then the name and whose it was are gone, and the digest goes with the bar.
+-- What digests of names are made with, so that nobody who has only the tables can try names against them. Made with the first name.
+CREATE TABLE name_key (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    data_key INTEGER NOT NULL REFERENCES data_key (id),
+    sealed   BLOB NOT NULL
+) STRICT;
+
+-- A name of a target is one person's, whatever its case: `digest` is the HMAC-SHA-256 of the folded name under the key of names.
+-- `barred_until_us`: released, and until then nobody else's; `bar_us`: for how long, when its person is erased. Then the name and whose it was
+-- are gone, and the digest goes with the bar.
 CREATE TABLE reservation (
     id              INTEGER PRIMARY KEY,
     identity        INTEGER REFERENCES identity (id),

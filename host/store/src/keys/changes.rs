@@ -25,7 +25,7 @@ pub struct KeyStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Resealed {
-    /// Secrets and signing keys.
+    /// Secrets, signing keys and the key of names.
     pub secrets: u64,
     /// Keys of identities.
     pub identities: u64,

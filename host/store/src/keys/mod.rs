@@ -3,6 +3,7 @@
 //! ```text
 //! operator's key (outside the store) ─▶ data key ─▶ secrets
 //!                                               ├─▶ the signing key of checkpoints
+//!                                               ├─▶ the key of digests of names
 //!                                               └─▶ each identity's own key ─▶ what the audit says of that identity
 //! ```
 //!
@@ -10,6 +11,7 @@
 
 pub(crate) mod aead;
 mod changes;
+pub(crate) mod names;
 mod operator;
 pub(crate) mod ring;
 pub(crate) mod signing;

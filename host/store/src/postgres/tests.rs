@@ -114,7 +114,7 @@ async fn hot_queries_use_their_indexes() {
         (identities::OPEN_OPERATIONS, numbers, "operation_open"),
         (
             personal_facts::COUNTING,
-            numbers,
+            &format!("{numbers}, 5"),
             "personal_fact_of_identity identity_pkey",
         ),
         (reservations::RESERVED, numbers, "reservation_of_identity"),

@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sha2::{Digest as _, Sha256};
-
 use super::cells::{Cells, failed, hex, json_of};
 use super::db::{Tx, query};
 use super::reserving::DOING;
+use crate::keys::names::NameKey;
 use crate::{CANDIDATES_MAX, NameRequest, RESERVED_BYTES_MAX, StoreError};
 
 /// Candidates of a request in the first look: mostly one of the first few is free. Each further look takes twice as many.
@@ -72,6 +71,7 @@ struct Holder {
 /// Who has what, as far as it was looked up.
 pub(super) struct Board {
     now_us: i64,
+    key: NameKey,
     own: HashMap<Purpose, Own>,
     held: HashMap<(String, String, String), Holder>,
     /// Chosen for somebody in this call.
@@ -82,6 +82,7 @@ impl Board {
     pub(super) async fn of(
         tx: &mut Tx<'_>,
         requests: &[NameRequest],
+        key: NameKey,
         now_us: i64,
     ) -> Result<Self, StoreError> {
         let people: HashSet<i64> = requests.iter().map(|one| one.identity.0).collect();
@@ -108,6 +109,7 @@ impl Board {
         }
         Ok(Self {
             now_us,
+            key,
             own,
             held: HashMap::new(),
             given: HashSet::new(),
@@ -130,7 +132,7 @@ impl Board {
                 .enumerate()
                 .map(|(place, request)| {
                     if open(place) {
-                        digests(request, from, to)
+                        digests(&self.key, request, from, to)
                     } else {
                         Vec::new()
                     }
@@ -250,17 +252,17 @@ fn purpose(request: &NameRequest) -> Purpose {
 }
 
 /// Some of the candidates with their digests; those that no database keeps are left out.
-fn digests(request: &NameRequest, from: usize, to: usize) -> Vec<(String, String)> {
+fn digests(key: &NameKey, request: &NameRequest, from: usize, to: usize) -> Vec<(String, String)> {
     let candidates = request.wanted.candidates.iter().skip(from).take(to - from);
     candidates
         .filter(|name| name.len() <= RESERVED_BYTES_MAX && !name.is_empty() && !name.contains('\0'))
-        .map(|name| (name.clone(), digest(name)))
+        .map(|name| (name.clone(), digest(key, name)))
         .collect()
 }
 
-/// SHA-256 of the name without its case, in hexadecimal.
-fn digest(name: &str) -> String {
-    hex(&Sha256::digest(folded(name).as_bytes()))
+/// The digest of the name without its case, in hexadecimal.
+fn digest(key: &NameKey, name: &str) -> String {
+    hex(&key.digest(&folded(name)))
 }
 
 /// Letter by letter up, then down: `ß` is `ss`, every sigma the same.
@@ -277,14 +279,17 @@ mod tests {
 
     #[test]
     fn names_that_differ_by_case_are_one() {
+        let key = NameKey::new(&zeroize::Zeroizing::new([1; 32]));
         for (one, other) in [
             ("JDoe", "jdoe"),
             ("STRASSE", "straße"),
             ("ΣΑΣ", "σας"),
             ("É", "é"),
         ] {
-            assert_eq!(digest(one), digest(other), "{one} {other}");
+            assert_eq!(digest(&key, one), digest(&key, other), "{one} {other}");
         }
-        assert_ne!(digest("jdoe"), digest("jdoe2"));
+        assert_ne!(digest(&key, "jdoe"), digest(&key, "jdoe2"));
+        let other = NameKey::new(&zeroize::Zeroizing::new([2; 32]));
+        assert_ne!(digest(&key, "jdoe"), digest(&other, "jdoe"));
     }
 }

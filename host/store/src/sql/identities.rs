@@ -77,7 +77,7 @@ impl Identities for SqlStore {
             Some(number) => number,
             None => by_key(&mut tx, key_or_id).await?,
         };
-        let mut found = load(&mut tx, &self.keys, &[number]).await?;
+        let mut found = load(&mut tx, &self.keys, &[number], None).await?;
         found.pop().ok_or_else(|| unknown(key_or_id))
     }
 
@@ -94,7 +94,7 @@ impl Identities for SqlStore {
             .await
             .map_err(failed(DOING))?;
         let numbers = numbers(&rows)?;
-        load(&mut tx, &self.keys, &numbers).await
+        load(&mut tx, &self.keys, &numbers, None).await
     }
 
     async fn versions(&self) -> Result<StoreVersions, StoreError> {
@@ -216,11 +216,12 @@ pub(super) async fn versions(connection: &mut Tx<'_>) -> Result<StoreVersions, S
     })
 }
 
-/// Identities by number, in the order of their numbers.
+/// Identities by number, in the order of their numbers; with the facts that can count at `now`, or all that are not ended.
 pub(super) async fn load(
     connection: &mut Tx<'_>,
     keys: &Keys,
     numbers: &[i64],
+    now: Option<Timestamp>,
 ) -> Result<Vec<IdentityRow>, StoreError> {
     let wanted = json_of(DOING, numbers)?;
     let rows = query(IDENTITIES)
@@ -246,7 +247,7 @@ pub(super) async fn load(
             identities[*place].records.push(record);
         }
     }
-    for (identity, fact) in personal_facts::counting(connection, keys, &wanted).await? {
+    for (identity, fact) in personal_facts::counting(connection, keys, &wanted, now).await? {
         let Some(place) = places.get(&identity) else {
             continue;
         };

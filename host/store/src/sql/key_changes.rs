@@ -8,7 +8,7 @@ use super::cells::{Cells, failed, hex, json_of, micros, numbers};
 use super::db::{Row, Sql, query};
 use super::keys::{DATA_KEYS, INSERT, load, lock, opened_rows};
 use super::write::{Entry, NO_CAUSE, Raised};
-use super::{checkpoints, secrets};
+use super::{checkpoints, name_key, secrets};
 use crate::keys::ring::{NotOpened, Ring, seal_data_key, sealing};
 use crate::{Context, Fingerprint, KeyChanges, KeyStatus, OperatorKey, PublicKey, Resealed, StoreError};
 
@@ -50,11 +50,38 @@ const SECRETS: &str = r#"
 const UPDATE_SECRET: &str =
     "UPDATE secret SET data_key = $3, sealed = $4 WHERE name = $1 AND version = $2 AND data_key <> $3";
 
-const SIGNING_KEYS: &str = r#"
-    SELECT id AS "signing_key.id", data_key AS "signing_key.data_key", sealed AS "signing_key.sealed"
-    FROM signing_key WHERE data_key <> $1 ORDER BY id LIMIT 100"#;
+/// Keys that are sealed under the data key, with the columns they are in.
+struct SealedKeys {
+    select: &'static str,
+    update: &'static str,
+    id: &'static str,
+    data_key: &'static str,
+    sealed: &'static str,
+    purpose: &'static [u8],
+}
 
-const UPDATE_SIGNING_KEY: &str = "UPDATE signing_key SET data_key = $2, sealed = $3 WHERE id = $1";
+const SEALED_KEYS: [SealedKeys; 2] = [
+    SealedKeys {
+        select: r#"
+    SELECT id AS "signing_key.id", data_key AS "signing_key.data_key", sealed AS "signing_key.sealed"
+    FROM signing_key WHERE data_key <> $1 ORDER BY id LIMIT 100"#,
+        update: "UPDATE signing_key SET data_key = $2, sealed = $3 WHERE id = $1",
+        id: "signing_key.id",
+        data_key: "signing_key.data_key",
+        sealed: "signing_key.sealed",
+        purpose: checkpoints::PURPOSE,
+    },
+    SealedKeys {
+        select: r#"
+    SELECT id AS "name_key.id", data_key AS "name_key.data_key", sealed AS "name_key.sealed"
+    FROM name_key WHERE data_key <> $1 ORDER BY id LIMIT 100"#,
+        update: "UPDATE name_key SET data_key = $2, sealed = $3 WHERE id = $1",
+        id: "name_key.id",
+        data_key: "name_key.data_key",
+        sealed: "name_key.sealed",
+        purpose: name_key::PURPOSE,
+    },
+];
 
 /// Nobody can begin to use them while they are locked.
 const OLD: Sql = Sql {
@@ -65,6 +92,7 @@ const OLD: Sql = Sql {
 const STILL_USED: &str = "
     SELECT CAST(CASE WHEN EXISTS (SELECT 1 FROM secret WHERE data_key <> $1)
                   OR EXISTS (SELECT 1 FROM signing_key WHERE data_key <> $1)
+                  OR EXISTS (SELECT 1 FROM name_key WHERE data_key <> $1)
                   OR EXISTS (SELECT 1 FROM identity WHERE length(audit_key) > 0 AND substr(audit_key, 1, 4) <> $2)
                 THEN 1 ELSE 0 END AS BIGINT)";
 
@@ -130,7 +158,9 @@ impl KeyChanges for SqlStore {
         let mut done = Resealed::default();
         loop {
             done.secrets += self.reseal_secrets(number).await?;
-            done.secrets += self.reseal_signing_keys(number).await?;
+            for keys in &SEALED_KEYS {
+                done.secrets += self.reseal_keys(number, keys).await?;
+            }
             done.identities += self.reseal_identities(number).await?;
             if self.forget_old(number).await? {
                 self.reload_keys().await?;
@@ -209,24 +239,24 @@ impl SqlStore {
         }
     }
 
-    async fn reseal_signing_keys(&self, number: i64) -> Result<u64, StoreError> {
+    async fn reseal_keys(&self, number: i64, keys: &SealedKeys) -> Result<u64, StoreError> {
         let ring = self.keys.ring();
         let mut writer = self.writer.lock().await;
         let mut tx = writer.plain(DOING).await?;
-        let rows = query(SIGNING_KEYS)
+        let rows = query(keys.select)
             .bind(number)
             .fetch_all(&mut tx)
             .await
             .map_err(failed(DOING))?;
         for row in &rows {
-            let cells = Cells::new(row, "signing_key.id")?;
-            let seed = old_key(&ring, &cells, "signing_key.data_key")?
-                .open_key(cells.get("signing_key.sealed")?, checkpoints::PURPOSE)
-                .map_err(|_| cells.corrupt("signing_key.sealed", "it does not open under its data key"))?;
-            query(UPDATE_SIGNING_KEY)
-                .bind(cells.get::<i64>("signing_key.id")?)
+            let cells = Cells::new(row, keys.id)?;
+            let key = old_key(&ring, &cells, keys.data_key)?
+                .open_key(cells.get(keys.sealed)?, keys.purpose)
+                .map_err(|_| cells.corrupt(keys.sealed, "it does not open under its data key"))?;
+            query(keys.update)
+                .bind(cells.get::<i64>(keys.id)?)
                 .bind(number)
-                .bind(self.sealed_anew(&ring, number, &*seed, checkpoints::PURPOSE)?)
+                .bind(self.sealed_anew(&ring, number, &*key, keys.purpose)?)
                 .execute(&mut tx)
                 .await
                 .map_err(failed(DOING))?;

@@ -25,6 +25,7 @@ mod freezing;
 pub(crate) mod identities;
 mod key_changes;
 pub(crate) mod keys;
+mod name_key;
 pub(crate) mod operations;
 pub(crate) mod outcome_batch;
 pub(crate) mod outcomes;

@@ -1,7 +1,7 @@
 //! The table of facts that people set.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use usher_lifecycle::assignment::{Assignment, Origin, SeparationException};
 use usher_lifecycle::facts::{Hold, HoldKind};
 use usher_lifecycle::ids::{AssignmentId, ExceptionId, HoldId, IdentityId};
@@ -20,7 +20,10 @@ const PAGE_MAX: u32 = 1_000;
 
 const DOING: &str = "reading what was set about people";
 
-/// Not ended, and not over for two days when the store was written last: longer than any clock is set back.
+/// How long what is over is still planned with: longer than any clock is set back.
+const OVER_FOR: SignedDuration = SignedDuration::from_hours(48);
+
+/// Not ended, and not over at the moment given.
 pub(crate) const COUNTING: &str = r#"
     SELECT f.id AS "personal_fact.id", f.public_id AS "personal_fact.public_id", f.kind AS "personal_fact.kind",
            f.name AS "personal_fact.name", f.origin AS "personal_fact.origin", f.from_us AS "personal_fact.from_us",
@@ -28,9 +31,7 @@ pub(crate) const COUNTING: &str = r#"
            i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key"
     FROM personal_fact f CROSS JOIN identity i
     WHERE f.identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND f.ended_us IS NULL AND i.id = f.identity
-      AND (f.until_us IS NULL OR f.until_us > -172800000000 + (
-          SELECT max(h.us) FROM (SELECT high_water_us AS us FROM meta
-                                 UNION ALL SELECT high_water_us FROM writer WHERE closed_us IS NULL) AS h))
+      AND (f.until_us IS NULL OR f.until_us > $2)
     ORDER BY f.id"#;
 
 const COLUMNS: &str = r#"
@@ -221,14 +222,23 @@ impl SqlStore {
     }
 }
 
-/// What can still count for these identities, oldest first, each with the number of its identity.
+/// What can still count at `now` for these identities, oldest first, each with the number of its identity; all that is not ended when no moment
+/// is given. That is the clock of whoever asks: with the latest moment the store knows of, one host whose clock is ahead would end what
+/// others still plan with.
+///
+/// Words that cannot be opened are replaced: kind and dates are in the clear, and one damaged row must not stop the planning of others.
 pub(super) async fn counting(
     tx: &mut Tx<'_>,
     keys: &Keys,
     wanted: &str,
+    now: Option<Timestamp>,
 ) -> Result<Vec<(i64, PersonalFact)>, StoreError> {
+    let over_us = now.map_or(i64::MIN, |now| {
+        micros(now.checked_sub(OVER_FOR).unwrap_or(Timestamp::MIN))
+    });
     let rows = query(COUNTING)
         .bind(wanted)
+        .bind(over_us)
         .fetch_all(tx)
         .await
         .map_err(failed(DOING))?;
@@ -239,7 +249,7 @@ pub(super) async fn counting(
     let mut words = Words::new(keys);
     for row in &rows {
         let cells = Cells::new(row, "personal_fact.id")?;
-        let reason = words.open(tx, &cells, Which::Added).await?;
+        let reason = words.open_for_planning(tx, &cells).await?;
         facts.push((cells.get("identity.id")?, fact(&cells, reason)?));
     }
     Ok(facts)

@@ -13,6 +13,9 @@ use crate::StoreError;
 use crate::keys::aead::Aead;
 use crate::keys::ring::{Keys, NotOpened, Ring, cipher, sealing};
 
+/// What planning goes on with in place of a reason that does not open.
+const UNREADABLE: &str = "(cannot be read)";
+
 /// Which of the words about one fact.
 #[derive(Clone, Copy)]
 pub(super) enum Which {
@@ -106,6 +109,21 @@ impl<'k> Words<'k> {
             .map_err(|_| damaged())?;
         let text = std::str::from_utf8(&plain).map_err(|_| damaged())?;
         Ok(text.to_owned())
+    }
+
+    /// Why it was set. Damaged words, and those under a damaged key, do not change what was set: only people who read them are told.
+    pub(super) async fn open_for_planning(
+        &mut self,
+        tx: &mut Tx<'_>,
+        cells: &Cells<'_>,
+    ) -> Result<String, StoreError> {
+        match self.open(tx, cells, Which::Added).await {
+            Err(StoreError::Corrupt {
+                table: "identity" | "personal_fact",
+                ..
+            }) => Ok(UNREADABLE.to_owned()),
+            result => result,
+        }
     }
 
     async fn key_of(&mut self, tx: &mut Tx<'_>, cells: &Cells<'_>, number: i64) -> Result<Aead, StoreError> {

@@ -77,7 +77,7 @@ impl Planning for SqlStore {
             .await
             .map_err(failed(doing))?;
         let numbers = numbers(&rows)?;
-        load(&mut tx, &self.keys, &numbers).await
+        load(&mut tx, &self.keys, &numbers, Some(now)).await
     }
 
     async fn commit_plan(

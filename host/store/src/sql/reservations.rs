@@ -52,8 +52,15 @@ const FORGET: &str = "
     UPDATE reservation SET identity = NULL, value = NULL, reserved_us = 0, barred_until_us = coalesce(barred_until_us, $2 + bar_us)
     WHERE identity = $1";
 
-const FORGET_OVER: &str = "
-    DELETE FROM reservation WHERE barred_until_us IS NOT NULL AND barred_until_us <= $1 AND identity IS NULL";
+/// Whoever reserves may be freeing them too.
+const FORGET_OVER: Sql = Sql {
+    sqlite: "
+    DELETE FROM reservation WHERE barred_until_us IS NOT NULL AND barred_until_us <= $1 AND identity IS NULL",
+    postgres: "
+    DELETE FROM reservation WHERE id IN (
+        SELECT id FROM reservation WHERE barred_until_us IS NOT NULL AND barred_until_us <= $1 AND identity IS NULL ORDER BY id
+        FOR UPDATE SKIP LOCKED)",
+};
 
 #[async_trait]
 impl Reservations for SqlStore {

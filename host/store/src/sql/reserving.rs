@@ -10,8 +10,9 @@ use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
 use super::cells::{Cells, failed, json_of, micros};
-use super::db::query;
+use super::db::{Sql, query};
 use super::free_names::{Board, Chosen};
+use super::name_key::name_key;
 use super::operations::subject;
 use super::plan_queue::INSERT_TARGETS;
 use super::planning::IDENTITIES;
@@ -24,10 +25,16 @@ pub(super) const DOING: &str = "reserving names";
 /// The lock under which names are reserved, where several writers are: "Name". Taken before any row.
 const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(1315007845)";
 
-/// Names whose bar is over, freed with each commit: more than one commit reserves, so they do not pile up.
-const OVER: &str = "
+/// Names whose bar is over, freed with each commit: more than one commit reserves, so they do not pile up. Whoever else is at one frees it.
+const OVER: Sql = Sql {
+    sqlite: "
     DELETE FROM reservation WHERE id IN (
-        SELECT id FROM reservation WHERE barred_until_us IS NOT NULL AND barred_until_us <= $1 ORDER BY barred_until_us LIMIT 1000)";
+        SELECT id FROM reservation WHERE barred_until_us IS NOT NULL AND barred_until_us <= $1 ORDER BY id LIMIT 1000)",
+    postgres: "
+    DELETE FROM reservation WHERE id IN (
+        SELECT id FROM reservation WHERE barred_until_us IS NOT NULL AND barred_until_us <= $1 ORDER BY id LIMIT 1000
+        FOR UPDATE SKIP LOCKED)",
+};
 
 const FREE: &str = "DELETE FROM reservation WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
@@ -68,7 +75,8 @@ impl SqlStore {
                 .map_err(failed(DOING))?;
         }
         let subjects = subjects(&mut write, requests).await?;
-        let mut board = Board::of(&mut write.tx, requests, micros(context.at)).await?;
+        let key = name_key(&mut write.tx, &self.keys).await?;
+        let mut board = Board::of(&mut write.tx, requests, key, micros(context.at)).await?;
         let chosen = board.choose(&mut write.tx, requests).await?;
         if chosen.iter().any(|one| matches!(one, Chosen::New(_))) {
             record(&mut write, requests, &chosen, &subjects, context).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use usher_lifecycle::reservation::{NameWanted, Reservation};
-use usher_store::{Erasure, NameRequest, NamesTaken, Reservations, SqlStore, StoreError};
+use usher_store::{Erasure, KeyChanges, NameRequest, NamesTaken, Reservations, SqlStore, StoreError};
 
 use super::*;
 use crate::database;
@@ -286,4 +286,37 @@ async fn of_an_erased_person_only_the_bar_is_left() {
     assert_eq!(one(&store, &rows[1], &["ZQ"], 150).await.unwrap(), "ZQ");
     let free = reserve(&store, &[request(&rows[1], "directory", &["zq"])], 150).await;
     assert_eq!(free, [Ok("zq".to_owned())]);
+}
+
+/// Who has the tables cannot try names against the digests; a change of keys frees no name.
+#[tokio::test]
+async fn digests_are_of_a_key_that_outlives_the_data_key() {
+    let Some(database) = database() else { return };
+    let store = database.open(at(0)).await;
+    let rows = people(&store, 2).await;
+    one(&store, &rows[0], &["jdoe"], 1).await.unwrap();
+    let hex = if database.shared().is_some() {
+        "encode(digest, 'hex')"
+    } else {
+        "lower(hex(digest))"
+    };
+    // The SHA-256 of the name.
+    let guess = "d30a5f57532a603697ccbb51558fa02ccadd74a0c499fcf9d45b33863ee1582f";
+    database
+        .must_hold(&format!(
+            "NOT EXISTS (SELECT 1 FROM reservation WHERE {hex} = '{guess}')"
+        ))
+        .await;
+    let done = store.change_data_key(&context(2)).await.unwrap();
+    assert_eq!((done.secrets, done.identities), (1, 2));
+    database
+        .must_hold("(SELECT data_key FROM name_key) = 2 AND (SELECT count(*) FROM data_key) = 1")
+        .await;
+    drop(store);
+    let store = database.open(at(3)).await;
+    assert_eq!(
+        one(&store, &rows[1], &["JDOE", "jdoe2"], 4).await.unwrap(),
+        "jdoe2"
+    );
+    assert_eq!(one(&store, &rows[0], &["jdoe"], 5).await.unwrap(), "jdoe");
 }

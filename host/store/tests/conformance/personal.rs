@@ -270,6 +270,7 @@ async fn one_person_has_a_bounded_number_of_each() {
         .unwrap();
 }
 
+/// By the clock of whoever plans: that of another host may be far ahead.
 #[tokio::test]
 async fn what_was_over_long_ago_is_not_planned_with() {
     let Some(database) = database() else { return };
@@ -280,31 +281,67 @@ async fn what_was_over_long_ago_is_not_planned_with() {
         .await
         .unwrap();
     store
-        .add_fact(who.id, &role("mail", None), "long", &by("ann", 2))
+        .add_fact(who.id, &role("mail", None), "long", &by("ann", 300 * DAY))
         .await
         .unwrap();
-    let roles = async || {
-        let row = again(&store, &who).await;
-        row.assignments
-            .iter()
-            .map(|one| one.role.to_string())
-            .collect::<Vec<_>>()
+    let versions = store.versions().await.unwrap();
+    let roles = |row: &IdentityRow| {
+        let roles = row.assignments.iter().map(|one| one.role.to_string());
+        roles.collect::<Vec<_>>()
     };
-    commit(
-        &store,
-        &[planned(&again(&store, &who).await, Vec::new())],
-        100 + DAY,
-    )
-    .await;
-    assert_eq!(roles().await, ["vpn", "mail"], "the clock may have been set back");
-    commit(
-        &store,
-        &[planned(&again(&store, &who).await, Vec::new())],
-        100 + 2 * DAY,
-    )
-    .await;
-    assert_eq!(roles().await, ["mail"]);
+    for (seconds, expected) in [
+        (2, vec!["vpn", "mail"]),
+        // The clock may be set back.
+        (100 + 2 * DAY - 1, vec!["vpn", "mail"]),
+        (100 + 2 * DAY, vec!["mail"]),
+    ] {
+        let due = store.due(at(seconds), versions, 100).await.unwrap();
+        assert_eq!(roles(&due[0]), expected, "{seconds}");
+    }
+    assert_eq!(roles(&again(&store, &who).await), ["vpn", "mail"]);
     assert_eq!(store.personal_facts(who.id).await.unwrap().len(), 2);
+}
+
+/// A damaged key or reason of one person keeps nobody from being planned, and takes no hold away.
+#[tokio::test]
+async fn what_cannot_be_read_is_planned_with_all_the_same() {
+    for (damage, table) in [
+        (
+            "UPDATE personal_fact SET words = (SELECT words FROM personal_fact WHERE id = 2) WHERE id = 1",
+            "personal_fact",
+        ),
+        (
+            "UPDATE identity SET audit_key = (SELECT audit_key FROM identity WHERE id = 2) WHERE id = 1",
+            "identity",
+        ),
+    ] {
+        let Some(database) = database() else { return };
+        let store = database.open(at(0)).await;
+        let rows = people(&store, 2).await;
+        for who in &rows {
+            store
+                .add_fact(who.id, &hold(HoldKind::Security, None), "asked", &by("ann", 1))
+                .await
+                .unwrap();
+        }
+        database.raw(damage).await.unwrap();
+        let versions = store.versions().await.unwrap();
+        let due = store.due(at(2), versions, 100).await.unwrap();
+        assert_eq!(store.identities_page(None, 100).await.unwrap(), due);
+        let reasons: Vec<&str> = due.iter().map(|row| row.holds[0].reason.as_str()).collect();
+        assert_eq!(reasons, ["(cannot be read)", "asked"], "{damage}");
+        assert_eq!(due[0].holds[0].kind, HoldKind::Security);
+        // Who reads it is told.
+        for found in [
+            store.personal_facts(rows[0].id).await.err(),
+            store.security_holds(at(2), None, 10).await.err(),
+        ] {
+            assert!(
+                matches!(&found, Some(StoreError::Corrupt { table: found, .. }) if *found == table),
+                "{found:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
