@@ -9,7 +9,7 @@ use crate::name::{Name, RoleName};
 
 /// Most assignments of one person that are kept, also those that count no more: each is looked at with every plan.
 pub const ASSIGNMENTS_MAX: usize = 500;
-/// Longest reason of an assignment or an exception, in characters: a paragraph. Causes show the beginning.
+/// Longest reason of an assignment or an exception, in characters: a paragraph. Causes do not show it.
 pub const REASON_CHARS_MAX: usize = 1_000;
 
 /// How somebody came by an assignment. What a rule gives is no assignment: it is worked out anew with each plan.
@@ -78,7 +78,7 @@ pub struct HeldRole {
 pub struct SeparationException {
     /// The separation, by its name in the policy. One that is not there any more is passed over.
     pub separation: Name,
-    /// The moment from which it counts no more.
+    /// The moment from which it counts no more: from then on what the person holds is reported, but not taken away.
     pub until: Timestamp,
     /// Why.
     pub reason: String,

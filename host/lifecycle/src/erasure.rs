@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(
             text,
             [
-                "a hold is in force: security hold by person ada: inquiry 7",
+                "a hold is in force: security hold by person ada",
                 "app: there is still an account, disabled",
                 "mail: whether there is an account is not known; it must be read first",
                 "wiki: there is still an account, enabled",

@@ -61,12 +61,14 @@ pub struct Contract {
     pub absent_since: Option<Timestamp>,
 }
 
-/// The dates that decide a person's lifecycle state: all their contracts, of which the union counts. In the order of authority, so that
-/// of two contracts that say the same the first decides.
+/// The dates that decide a person's lifecycle state: all their contracts of one source, of which the union counts. In the order of authority,
+/// so that of two contracts that say the same the first decides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Employment {
-    /// The contracts, past, present and future.
+    /// The contracts that decide, past, present and future.
     pub contracts: Vec<Contract>,
+    /// Contracts of other sources, which decide nothing: they say only whether the attributes of their records count.
+    pub others: Vec<Contract>,
 }
 
 /// Why somebody was put on hold.

@@ -28,7 +28,7 @@ use decide::{Decision, Why, decide, deciding_hold};
 use terms::Terms;
 
 pub(crate) use standing::{Standing, next_standing, standings};
-pub(crate) use terms::earliest;
+pub(crate) use terms::{begin_of, earliest, end_of};
 
 /// Where a person is in their lifecycle. Derived from facts and the moment, never set by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ pub fn next_hold_change(holds: &[Hold], now: Timestamp) -> Option<Timestamp> {
     moments.flatten().filter(|at| *at > now).min()
 }
 
-/// A hold as causes say it: `security hold by person ada: laptop lost`.
+/// A hold as causes say it: `security hold by person ada`.
 pub fn hold_phrase(hold: &Hold) -> String {
     words::hold(hold)
 }

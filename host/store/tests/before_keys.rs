@@ -226,7 +226,8 @@ async fn facts_and_names_of_before_keys_are_sealed_and_erased() {
         bar: SignedDuration::from_hours(1),
     };
     store.reserve(&[wanted], &context(5)).await.unwrap();
-    drop(store);
+    // Not only dropped: its connections would still be at the files.
+    store.close().await.unwrap();
     assert!(holds(folder.path(), LOGIN) && !holds(folder.path(), "Evadne"));
     let store = open(folder.path(), 6).await;
     assert_eq!(

@@ -12,6 +12,9 @@ use crate::state::{IdentityState, StateAt, hold_at, hold_phrase, next_hold_chang
 /// Where a person stands.
 pub(super) struct CurrentState {
     pub(super) state: StateAt,
+    /// The state their accounts follow: the same, but where a hold is in force and the state cannot be worked out. That is then not recorded:
+    /// nobody could tell afterwards what it was before the hold.
+    pub(super) in_force: IdentityState,
     /// Why nothing may be concluded from it about accounts, if so.
     pub(super) undecided: Option<String>,
     /// Their contracts, where they can be read.
@@ -29,6 +32,7 @@ pub(super) fn current_state(
     if input.recorded == Some(IdentityState::Erased) {
         return CurrentState {
             state: unchanged(IdentityState::Erased, "erased"),
+            in_force: IdentityState::Erased,
             undecided: None,
             employment: None,
         };
@@ -41,11 +45,15 @@ pub(super) fn current_state(
         gone(known).ok_or(())
     });
     match read {
-        Ok(employment) => CurrentState {
-            state: state_at(&employment, input.holds, policy.retention_days, now),
-            undecided: None,
-            employment: Some(employment),
-        },
+        Ok(employment) => {
+            let state = state_at(&employment, input.holds, policy.retention_days, now);
+            CurrentState {
+                in_force: state.state,
+                state,
+                undecided: None,
+                employment: Some(employment),
+            }
+        }
         Err(()) => undecided(input, now, "their dates cannot be read"),
     }
 }
@@ -71,32 +79,35 @@ fn gone(records: &[&SourceRecord]) -> Option<Employment> {
     };
     Some(Employment {
         contracts: vec![contract],
+        ..Employment::default()
     })
 }
 
-/// Keeps the recorded state. One that takes access away stays in force, and so does a hold; otherwise accounts are left as they are.
+/// Keeps the recorded state, also during a hold. One that takes access away stays in force, and so does a hold; otherwise accounts are left
+/// as they are.
 fn undecided(input: &PlanInput<'_>, now: Timestamp, reason: &str) -> CurrentState {
     let recorded = input.recorded.unwrap_or(IdentityState::Staged);
-    let (state, undecided) = match (recorded, hold_at(input.holds, now)) {
+    let (state, in_force, undecided) = match (recorded, hold_at(input.holds, now)) {
         (IdentityState::Staged | IdentityState::Active | IdentityState::Suspended, Some(hold)) => {
             let held = StateAt {
                 since: Some(hold.from),
                 hold: Some(hold.kind),
                 next_change: next_hold_change(input.holds, now),
-                ..unchanged(IdentityState::Suspended, &hold_phrase(hold))
+                ..unchanged(recorded, &hold_phrase(hold))
             };
-            (held, None)
+            (held, IdentityState::Suspended, None)
         }
         (IdentityState::Staged | IdentityState::Active, None) => {
-            (unchanged(recorded, reason), Some(reason.to_owned()))
+            (unchanged(recorded, reason), recorded, Some(reason.to_owned()))
         }
         (IdentityState::Suspended, None)
         | (IdentityState::Leaving | IdentityState::Departed | IdentityState::Erased, _) => {
-            (unchanged(recorded, reason), None)
+            (unchanged(recorded, reason), recorded, None)
         }
     };
     CurrentState {
         state,
+        in_force,
         undecided,
         employment: None,
     }

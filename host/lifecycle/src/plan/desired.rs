@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::PlanInput;
 use super::names::unique_names;
 use super::roles::Roles;
-use super::separation::{has_entitlement, is_enabled};
+use super::separation::{has_entitlement, is_account_held};
 use crate::account::{AccountSlot, DesiredAccount, Entitlements};
 use crate::assignment::HeldRole;
 use crate::cause::Cause;
@@ -113,13 +113,19 @@ pub(super) fn wanted(wish: &Wish<'_, '_>, problems: &mut Vec<ExpressionError>) -
         unassigned: false,
     };
     let none = Roles::none(wish.policy);
-    let works = match wish.state {
+    match wish.state {
         IdentityState::Leaving => return everything(DesiredAccount::Retained, &none),
         IdentityState::Departed | IdentityState::Erased => return everything(DesiredAccount::Absent, &none),
-        IdentityState::Staged => false,
-        IdentityState::Active | IdentityState::Suspended => true,
-    };
-    let roles = match Roles::of(wish.policy, wish.input, wish.scope, works, wish.now, problems) {
+        IdentityState::Staged | IdentityState::Active | IdentityState::Suspended => {}
+    }
+    let roles = match Roles::of(
+        wish.policy,
+        wish.input,
+        wish.scope,
+        wish.state,
+        wish.now,
+        problems,
+    ) {
         Ok(roles) => roles,
         Err(error) => {
             problems.push(error);
@@ -169,7 +175,7 @@ fn give_accounts(
     let mut givers: BTreeMap<&AccountSlot, Vec<usize>> = BTreeMap::new();
     for (place, role) in wish.policy.roles.iter().enumerate() {
         let given = |slot: &&AccountSlot| {
-            roles.given[place] || (roles.is_withheld(place) && is_enabled(wish.input, slot))
+            roles.given[place] || (roles.is_withheld(place) && is_account_held(wish.input, wish.state, slot))
         };
         for slot in role.accounts.iter().filter(given) {
             givers.entry(slot).or_default().push(place);

@@ -117,7 +117,7 @@ pub struct IdentityPlan {
     pub accounts: Vec<AccountPlan>,
     /// To be kept for the next plan, in place of what was kept before. Mostly empty.
     pub held: Vec<HeldRole>,
-    /// Names to reserve: their accounts are left alone until then (but for a name that is only to be followed).
+    /// Names to reserve. An account that is not there yet is made only then; one that is there keeps its name until then.
     pub wanted_names: Vec<NameWanted>,
     /// When this plan changes next if no fact changes: the earliest of their state, contracts (another's attributes begin to count), holds,
     /// assignments, overlaps and exceptions.
@@ -145,6 +145,7 @@ pub fn plan_identity(
     let mut problems = Vec::new();
     let CurrentState {
         state,
+        in_force,
         undecided,
         employment,
     } = current_state(input, &known, policy, zones, now, &mut problems);
@@ -157,13 +158,18 @@ pub fn plan_identity(
             decides: state.hold.is_some(),
         });
 
+    let access_cause = if in_force == state.state {
+        state_cause.clone()
+    } else {
+        state_cause.then(in_force.to_string())
+    };
     let mut wanted = desired::wanted(
         &desired::Wish {
             policy,
             input,
-            scope: &Scope::new(&attributes, state.state),
-            state: state.state,
-            cause: &state_cause,
+            scope: &Scope::new(&attributes, in_force),
+            state: in_force,
+            cause: &access_cause,
             now,
         },
         &mut problems,

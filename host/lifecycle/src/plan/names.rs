@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::desired::Wish;
-use crate::account::{AccountSlot, AccountState};
+use crate::account::{AccountSlot, AccountState, ObservedAccount};
 use crate::attributes::Attributes;
 use crate::expr::{ExpressionError, Mapper};
 use crate::policy::Make;
@@ -16,9 +16,9 @@ pub(super) const NUMBERS_MAX: u32 = 99;
 /// Longest name, in characters: longer than any target takes as a login or an address.
 const NAME_CHARS_MAX: usize = 256;
 
-/// The attributes with their unique names, or why the account must wait for one. What is to be reserved goes to `wanted`.
+/// The attributes with their unique names, or why the account cannot be made before one is reserved. What is to be reserved goes to `wanted`.
 ///
-/// A reserved name stays as long as it is reserved. One whose mapping follows the name stays until another is reserved.
+/// An account that is there keeps the name it has until one is reserved. A reserved name stays as long as it is reserved. One whose mapping follows the name stays until another is reserved.
 pub(super) fn unique_names(
     slot: &AccountSlot,
     mut attributes: Attributes,
@@ -43,19 +43,42 @@ pub(super) fn unique_names(
         if reserved.is_some() && !follow_name {
             continue;
         }
+        let there = account_there(slot, wish);
+        if reserved.is_none() {
+            match there {
+                None => waits.push(attribute),
+                // What is there stays as it is until the name is reserved; everything else goes on.
+                Some(observed) => {
+                    if let Some(value) = observed.attributes.get(attribute) {
+                        attributes.insert(attribute.clone(), value.clone());
+                    }
+                }
+            }
+        }
+        let own = there
+            .filter(|_| reserved.is_none())
+            .and_then(|observed| name_of(observed, attribute));
+        if let Some(own) = own
+            && !follow_name
+        {
+            // Who has an account already keeps their name. Nobody is renamed because names are reserved from now on: where somebody
+            // else has it, a person decides.
+            wanted.push(NameWanted {
+                slot: slot.clone(),
+                attribute: attribute.clone(),
+                candidates: vec![own.to_owned()],
+            });
+            continue;
+        }
         let bases = bases(candidates, wish)?;
         if reserved.is_some_and(|reserved| is_candidate(&reserved.value, &bases)) {
             continue;
         }
-        if reserved.is_none() {
-            waits.push(attribute);
-        }
-        // Without a reservation, who has an account already keeps their name: it is asked for first.
-        let own = own_name(slot, attribute, wish).filter(|own| !follow_name || is_candidate(own, &bases));
+        let own = own.filter(|own| is_candidate(own, &bases));
         wanted.push(NameWanted {
             slot: slot.clone(),
             attribute: attribute.clone(),
-            candidates: numbered(own.filter(|_| reserved.is_none()), &bases),
+            candidates: numbered(own, &bases),
         });
     }
     if waits.is_empty() {
@@ -86,12 +109,15 @@ fn bases(candidates: &[Mapper], wish: &Wish<'_, '_>) -> Result<Vec<String>, Expr
     }
 }
 
-/// The name an account that is there has now.
-fn own_name<'w>(slot: &AccountSlot, attribute: &str, wish: &Wish<'w, '_>) -> Option<&'w str> {
+/// The account, unless there is none.
+fn account_there<'w>(slot: &AccountSlot, wish: &Wish<'w, '_>) -> Option<&'w ObservedAccount> {
     let (_, observed) = wish.input.accounts.iter().find(|(known, _)| known == slot)?;
-    if observed.state == AccountState::Absent {
-        return None;
-    }
+    let unlinked = observed.state == AccountState::Unknown && observed.external_id.is_none();
+    (observed.state != AccountState::Absent && !unlinked).then_some(observed)
+}
+
+/// The name an account has now.
+fn name_of<'w>(observed: &'w ObservedAccount, attribute: &str) -> Option<&'w str> {
     observed
         .attributes
         .get(attribute)?

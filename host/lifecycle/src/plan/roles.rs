@@ -7,10 +7,7 @@ use super::separation::{self, Withheld};
 use crate::assignment::{Assignment, HeldRole, Origin};
 use crate::expr::{ExpressionError, Scope};
 use crate::policy::{Duty, Policy, Role};
-use crate::state::earliest;
-
-/// Longest reason of an assignment in a cause, in characters: the whole is in the assignment.
-const CAUSE_REASON_CHARS_MAX: usize = 80;
+use crate::state::{IdentityState, earliest};
 
 /// Why a person has a role. Several reasons count each for itself.
 #[derive(Clone, Debug, Default)]
@@ -67,15 +64,18 @@ impl<'a> Roles<'a> {
         }
     }
 
-    /// The roles of a person at a moment. `works` says that they have started: only then is something kept that a rule no longer gives.
+    /// The roles of a person at a moment. Only of who has started is something kept that a rule no longer gives. During leave and holds what the last
+    /// plan recorded stays as it is: at the return they have what they had.
     pub(super) fn of(
         policy: &'a Policy,
         input: &PlanInput<'a>,
         scope: &Scope<'_>,
-        works: bool,
+        state: IdentityState,
         now: Timestamp,
         problems: &mut Vec<ExpressionError>,
     ) -> Result<Self, ExpressionError> {
+        let away = state == IdentityState::Suspended;
+        let works = away || state == IdentityState::Active;
         let by_rule = policy.by_rule(scope)?;
         let mut roles = Self::none(policy);
         roles.givers = by_rule
@@ -91,9 +91,11 @@ impl<'a> Roles<'a> {
             roles.keep(input, &ruled, now);
         }
         roles.given = roles.reached(Givers::directly);
-        roles.separate(input, now, problems);
+        roles.separate(input, state, now, problems);
         roles.include();
-        if works {
+        if away {
+            roles.held = input.held.to_vec();
+        } else if works {
             roles.record(&ruled);
         }
         Ok(roles)
@@ -173,7 +175,13 @@ impl<'a> Roles<'a> {
     }
 
     /// Takes out what a separation of duties does not allow.
-    fn separate(&mut self, input: &PlanInput<'a>, now: Timestamp, problems: &mut Vec<ExpressionError>) {
+    fn separate(
+        &mut self,
+        input: &PlanInput<'a>,
+        state: IdentityState,
+        now: Timestamp,
+        problems: &mut Vec<ExpressionError>,
+    ) {
         if self.policy.separations.is_empty() {
             return;
         }
@@ -191,7 +199,7 @@ impl<'a> Roles<'a> {
             }
             self.given = self.reached(Givers::directly);
         }
-        let mut withheld = separation::withheld(self, input, now, problems);
+        let mut withheld = separation::withheld(self, input, state, now, problems);
         if withheld.roles.contains(&true) {
             let allowed = self.given_without(&withheld.roles);
             // What comes only through a withheld role is withheld with it.
@@ -251,7 +259,7 @@ impl<'a> Roles<'a> {
         roles.filter(|(_, given)| **given).map(|(role, _)| role)
     }
 
-    /// `role employee`, `roles employee, vpn (by hand, person ann: covering for Bo)`.
+    /// `role employee`, `roles employee, vpn (by hand, person ann)`.
     pub(super) fn shown(&self, places: &[usize]) -> String {
         let shown: Vec<String> = places.iter().map(|place| self.shown_one(*place)).collect();
         format!(
@@ -284,16 +292,13 @@ impl<'a> Roles<'a> {
     }
 }
 
+/// Without the reason: causes are kept in clear, reasons are not.
 fn by_whom(assignment: &Assignment) -> String {
     let how = match assignment.origin {
         Origin::Manual => "by hand",
         Origin::Request => "by request",
     };
-    let mut reason: String = assignment.reason.chars().take(CAUSE_REASON_CHARS_MAX).collect();
-    if reason.len() < assignment.reason.len() {
-        reason.push('…');
-    }
-    format!("{how}, {}: {reason}", assignment.by)
+    format!("{how}, {}", assignment.by)
 }
 
 #[cfg(test)]

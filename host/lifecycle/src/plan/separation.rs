@@ -12,6 +12,7 @@ use super::roles::{Givers, Roles};
 use crate::account::{AccountSlot, AccountState, ObservedAccount};
 use crate::expr::ExpressionError;
 use crate::policy::{Duty, Role, Separation};
+use crate::state::IdentityState;
 
 /// What a person may not have, but for what is there already.
 #[derive(Debug, Default)]
@@ -55,6 +56,7 @@ pub(super) fn yielding(roles: &Roles<'_>, input: &PlanInput<'_>, now: Timestamp)
 pub(super) fn withheld<'a>(
     roles: &Roles<'a>,
     input: &PlanInput<'_>,
+    state: IdentityState,
     now: Timestamp,
     problems: &mut Vec<ExpressionError>,
 ) -> Withheld<'a> {
@@ -66,7 +68,7 @@ pub(super) fn withheld<'a>(
         let (held, new): (Vec<&Duty>, Vec<&Duty>) = duties
             .iter()
             .copied()
-            .partition(|duty| is_held(duty, roles, input));
+            .partition(|duty| is_held(duty, roles, input, state));
         for duty in &new {
             match duty {
                 Duty::Role(place, _) => withheld.roles[*place] = true,
@@ -140,19 +142,19 @@ fn is_duty(duty: &Duty, place: usize, role: &Role) -> bool {
 
 /// An entitlement is held when the account has it. A role is held when the last plan gave it, or when all it gives is there: a
 /// separation that is new in the policy takes nothing away.
-fn is_held(duty: &Duty, roles: &Roles<'_>, input: &PlanInput<'_>) -> bool {
+fn is_held(duty: &Duty, roles: &Roles<'_>, input: &PlanInput<'_>, state: IdentityState) -> bool {
     match duty {
         Duty::Entitlement(slot, id) => has_entitlement(input, slot, id),
         Duty::Role(place, name) => {
             let recorded =
                 |held: &&crate::assignment::HeldRole| held.role == *name && held.since_lost.is_none();
-            input.held.iter().any(|held| recorded(&held)) || is_in_place(*place, roles, input)
+            input.held.iter().any(|held| recorded(&held)) || is_in_place(*place, roles, input, state)
         }
     }
 }
 
 /// All it gives is there, and not only because other roles give the same: then it would seem to be held as soon as those are given.
-fn is_in_place(place: usize, roles: &Roles<'_>, input: &PlanInput<'_>) -> bool {
+fn is_in_place(place: usize, roles: &Roles<'_>, input: &PlanInput<'_>, state: IdentityState) -> bool {
     let mut reached = vec![false; roles.given.len()];
     roles.policy.reach(&[place], &mut reached);
     let mut without = vec![false; roles.given.len()];
@@ -171,7 +173,7 @@ fn is_in_place(place: usize, roles: &Roles<'_>, input: &PlanInput<'_>) -> bool {
     let mut of_its_own = false;
     for role in those(reached) {
         for slot in &role.accounts {
-            if !is_enabled(input, slot) {
+            if !is_account_held(input, state, slot) {
                 return false;
             }
             of_its_own |= !others.iter().any(|other| other.accounts.contains(slot));
@@ -198,9 +200,16 @@ fn observed<'a>(input: &PlanInput<'a>, slot: &AccountSlot) -> Option<&'a Observe
         .map(|(_, observed)| observed)
 }
 
-/// Whether an account is there and can be used.
-pub(super) fn is_enabled(input: &PlanInput<'_>, slot: &AccountSlot) -> bool {
-    observed(input, slot).is_some_and(|observed| observed.state == AccountState::Enabled)
+/// Whether an account is held: it can be used, or could not be only because of leave or a hold, which takes no duty away. That is so until
+/// the first plan after: from then on the recorded roles say it.
+pub(super) fn is_account_held(input: &PlanInput<'_>, state: IdentityState, slot: &AccountSlot) -> bool {
+    let suspended = IdentityState::Suspended;
+    let away = state == suspended || input.recorded == Some(suspended);
+    observed(input, slot).is_some_and(|observed| match observed.state {
+        AccountState::Enabled => true,
+        AccountState::Disabled | AccountState::Unknown => away,
+        AccountState::Absent => false,
+    })
 }
 
 /// Whether an account holds an entitlement.

@@ -2,8 +2,11 @@
 //!
 //! - Contracts are the records of sources that declare `start`; where the person has none of those, of sources that declare `end` and have
 //!   them now. One without any date counts (as open) only where no other says more.
-//! - What the other records say (`end`, leave, `zone`) completes each contract that does not say it itself, by authority: a list of
-//!   leavers, a source of leave.
+//! - The contracts of one source decide: the first in the order of the document that has any for the person. Several of them are several
+//!   contracts. Those of a later source (a directory export that has a `start`, too) keep nobody whom the first has ended. Only where the
+//!   first has lost the person does a later source take over, with contracts that start after those of the first ended.
+//! - What records of other sources say (`end`, leave, `zone`) completes each contract that does not say it itself, by authority: a list of
+//!   leavers, a source of leave, a directory. But an `end` from a source of contracts that lies before the start ended another contract.
 //! - Who is in no such source has one contract without dates, for as long as any source has them.
 //! - A record that is missing from a source that declares `start` is a contract that ended then, whatever its dates; those that cannot be
 //!   read do not matter. Missing from any other source ends only who is missing from all: a leaver taken off the list again goes on.
@@ -15,6 +18,7 @@ use serde_json::Value;
 
 use super::{ExpressionError, LifecycleAttributes, Policy};
 use crate::facts::{Contract, Employment, Leave, SourceRecord, When};
+use crate::state::{begin_of, end_of};
 
 /// Longest name of a contract in a cause, in characters.
 const CONTRACT_NAME_CHARS_MAX: usize = 80;
@@ -65,9 +69,9 @@ impl Policy {
             present: self.by_authority(records),
             problems: Vec::new(),
         };
-        let contracts = reading.contracts();
+        let employment = reading.employment();
         if reading.problems.is_empty() {
-            Ok(Employment { contracts })
+            Ok(employment)
         } else {
             Err(reading.problems)
         }
@@ -109,7 +113,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn contracts(&mut self) -> Vec<Contract> {
+    fn employment(&mut self) -> Employment {
         let starts = |record: &&SourceRecord| self.policy.says(record) == Says::Starts;
         let pool = if self.known.iter().any(starts) {
             self.known.clone()
@@ -122,29 +126,49 @@ impl<'a> Reading<'a> {
                 "",
                 "no source of the policy knows this person any more",
             ));
-            return Vec::new();
+            return Employment::default();
         };
         let records = match most {
             Says::Starts | Says::Ends => self.contract_records(pool, most),
             // The first stands for all.
             Says::Other => pool.into_iter().take(1).collect(),
         };
+        let mut employment = Employment::default();
+        for own in records.chunk_by(|one, other| one.source == other.source) {
+            self.add_source(own, most, &mut employment);
+        }
+        employment
+    }
+
+    /// Adds the contracts of one source: they decide, or are among the others.
+    fn add_source(&mut self, records: &[&'a SourceRecord], most: Says, employment: &mut Employment) {
         let everywhere = self.missing_everywhere();
-        let named = records.len() > 1;
-        records
-            .into_iter()
-            .map(|record| {
-                let (name, absent_since) = match most {
-                    Says::Other => (None, everywhere),
-                    Says::Ends => (self.name(record, named), everywhere),
-                    Says::Starts => {
-                        let elsewhere = record.absent_since.is_some() && everywhere.is_none();
-                        (self.name(record, named || elsewhere), record.absent_since)
-                    }
-                };
-                self.contract(record, most, name, absent_since)
-            })
-            .collect()
+        let first = employment.contracts.is_empty();
+        let over = all_lost(&employment.contracts);
+        for record in records {
+            let problems = self.problems.len();
+            let (name, absent_since) = match most {
+                Says::Other => (None, everywhere),
+                Says::Ends => (self.name(record, records.len() > 1), everywhere),
+                Says::Starts => {
+                    let elsewhere = record.absent_since.is_some() && everywhere.is_none();
+                    let named = records.len() > 1 || elsewhere || !first;
+                    (self.name(record, named), record.absent_since)
+                }
+            };
+            let contract = self.contract(record, name, absent_since);
+            let start = contract.start.and_then(|start| begin_of(start, &contract.zone));
+            let takes_over = || over.zip(start).is_some_and(|(over, start)| over <= start);
+            if first || takes_over() {
+                employment.contracts.push(contract);
+            } else {
+                // What cannot be read there decides nothing, so it stops nothing.
+                if self.problems.len() == problems {
+                    employment.others.push(contract);
+                }
+                self.problems.truncate(problems);
+            }
+        }
     }
 
     /// Those that are contracts.
@@ -171,20 +195,21 @@ impl<'a> Reading<'a> {
     fn contract(
         &mut self,
         record: &SourceRecord,
-        most: Says,
         name: Option<String>,
         absent_since: Option<Timestamp>,
     ) -> Contract {
         let start = self.when(record, START);
         let end = match self.policy.find(record, END) {
             Some(_) => self.when(record, END),
-            None => self.completing(END, most).and_then(|other| self.when(other, END)),
+            None => self
+                .completing(END, record, |other| !self.ends_before(other, start))
+                .and_then(|other| self.when(other, END)),
         };
         let leave = match self.policy.find(record, LEAVE_FROM) {
             Some(_) => self.leave(record),
             None => {
                 self.no_first_day(record);
-                self.completing(LEAVE_FROM, most)
+                self.completing(LEAVE_FROM, record, |_| true)
                     .and_then(|other| self.leave(other))
             }
         };
@@ -200,15 +225,28 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The record that says by authority what a contract does not: one that is no contract itself.
-    fn completing(&self, pick: Pick, most: Says) -> Option<&'a SourceRecord> {
-        let others = self.present.iter().copied();
-        let no_contract = |record: &&SourceRecord| match self.policy.says(record) {
-            // There is no contract then but the one made of all records.
-            Says::Other => true,
-            Says::Ends | Says::Starts => self.policy.says(record) < most,
-        };
-        self.first(others.filter(no_contract), pick)
+    /// The record that says by authority what a contract does not: one of another source, if there is more than one contract at all.
+    fn completing(
+        &self,
+        pick: Pick,
+        contract: &SourceRecord,
+        counts: impl Fn(&SourceRecord) -> bool,
+    ) -> Option<&'a SourceRecord> {
+        let others = self.present.iter().copied().filter(|record| {
+            // Where nobody says anything of contracts, there is but the one made of all records.
+            let other = self.policy.says(record) == Says::Other || record.source != contract.source;
+            other && counts(record)
+        });
+        self.first(others, pick)
+    }
+
+    /// Whether the end that a record of contracts says is before this start.
+    fn ends_before(&self, record: &SourceRecord, start: Option<When>) -> bool {
+        let found = self.policy.find(record, END);
+        let end = found.and_then(|found| read_when(&found).ok());
+        let end = end.and_then(|end| end_of(end, &TimeZone::UTC));
+        let start = start.and_then(|start| begin_of(start, &TimeZone::UTC));
+        self.policy.says(record) == Says::Starts && end.zip(start).is_some_and(|(end, start)| end <= start)
     }
 
     /// Of some records the one that says something by authority.
@@ -280,6 +318,16 @@ impl<'a> Reading<'a> {
         let name = id.or_else(|| named.then(|| format!("{}/{}", record.source, record.key)))?;
         Some(name.chars().take(CONTRACT_NAME_CHARS_MAX).collect())
     }
+}
+
+/// When the last of these contracts ended, if there are any and their source has lost them all.
+fn all_lost(contracts: &[Contract]) -> Option<Timestamp> {
+    let ends = contracts.iter().map(|contract| {
+        let end = contract.end.and_then(|end| end_of(end, &contract.zone));
+        let lost = contract.absent_since?;
+        Some(end.map_or(lost, |end| end.min(lost)))
+    });
+    ends.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
 }
 
 /// An attribute found for a lifecycle date.

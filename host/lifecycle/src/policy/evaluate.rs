@@ -14,7 +14,8 @@ use crate::state::{Standing, standings};
 impl Policy {
     /// The attributes of a person: of several source records the one whose source comes first has authority, attribute by attribute: first
     /// in `[authority]`, then in the document. Within a source contracts that run count before those that have ended, and those before the
-    /// ones to come; while any contract runs, those to come do not count at all: they give nothing before their first day. A record that is
+    /// ones to come; while any contract that decides runs, only those that run count: what is over or to come fills no gap, which would give
+    /// roles. A record that is
     /// absent from its source counts only when all are: a leaver keeps a name, but what a source no longer says gives nobody a role.
     ///
     /// Without an employment (its dates cannot be read) the key decides within a source.
@@ -56,8 +57,8 @@ impl Policy {
     fn sort_by_standing(&self, records: &mut Vec<&SourceRecord>, employment: &Employment, now: Timestamp) {
         let standings = standings(employment, now);
         let standing = |record: &SourceRecord| {
-            let mut contracts = employment.contracts.iter().zip(&standings);
-            contracts
+            let all = employment.contracts.iter().chain(&employment.others);
+            all.zip(&standings)
                 .find(|(contract, _)| contract.source == record.source && contract.key == record.key)
                 .map_or(Standing::None, |(_, standing)| *standing)
         };
@@ -68,8 +69,9 @@ impl Policy {
                 record.key.clone(),
             )
         });
-        if standings.iter().any(|one| matches!(one, Standing::Running(_))) {
-            records.retain(|record| !matches!(standing(record), Standing::Future(_)));
+        let mut deciding = standings.iter().take(employment.contracts.len());
+        if deciding.any(|one| matches!(one, Standing::Running(_))) {
+            records.retain(|record| matches!(standing(record), Standing::Running(_) | Standing::None));
         }
     }
 

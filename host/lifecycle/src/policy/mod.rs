@@ -6,14 +6,14 @@
 //!
 //! `[authority]` names, attribute by attribute, the sources to be believed first; the others follow in the order of the document. A source's
 //! `lifecycle` says which attributes are the dates of a contract (`start`, `end`, `leave-from`, `leave-until`), its `zone`, and its `id`
-//! for people. A person may have several contracts; [`Policy::employment`] says which records are.
+//! for people. A person may have several contracts in one source; [`Policy::employment`] says which records are.
 //!
 //! A role is given by its rule (`when`), by assignment, or by a role that `includes` it; `overlap-days` keeps it for a mover.
 //! `[[separation]]` says what nobody may have at once: `of` names roles (`role:payer`) and entitlements (`entitlement:app:ledger`,
-//! `entitlement:app/admin:root`). Of what would be new nothing is given, what is held already stays and is reported; an exception for a person lets it
-//! be until it ends. An attribute of a mapping is an expression, or a table: `value`, `strength`
-//! (`initial`: only when the account is made; `normal`; `weak`: only where the target has nothing), or `candidates` with `unique = true` and
-//! `follow-name` ([`Make::Unique`]).
+//! `entitlement:app/admin:root`). Of what would be new nothing is given, what is held already stays and is reported. An exception for a person
+//! lets it be given until the exception ends; what is held then stays and is reported, nothing is removed. An attribute of a mapping is an
+//! expression, or a table: `value`, `strength` (`initial`: only when the account is made; `normal`; `weak`: only where the target has nothing), or
+//! `candidates` with `unique = true` and `follow-name` ([`Make::Unique`]).
 //!
 //! A whole policy:
 //!

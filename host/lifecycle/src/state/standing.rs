@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 
 use super::terms::{Phase, Terms};
-use crate::facts::Employment;
+use crate::facts::{Contract, Employment};
 
 /// How much the record of a contract counts among records of the same source; the least counts first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub(crate) enum Standing {
     None,
 }
 
-/// The standing of each contract, in their order.
+/// The standing of each contract, in their order: those that decide, then the others.
 pub(crate) fn standings(employment: &Employment, now: Timestamp) -> Vec<Standing> {
     let standing = |terms: Terms<'_>| {
         let start = terms.start.unwrap_or(Timestamp::MAX);
@@ -31,17 +31,19 @@ pub(crate) fn standings(employment: &Employment, now: Timestamp) -> Vec<Standing
             Phase::Future => Standing::Future(start),
         }
     };
-    employment.contracts.iter().map(Terms::of).map(standing).collect()
+    all(employment).map(Terms::of).map(standing).collect()
+}
+
+fn all(employment: &Employment) -> impl Iterator<Item = &Contract> {
+    employment.contracts.iter().chain(&employment.others)
 }
 
 /// When the order of contracts may change next: one begins or ends. Never where there is only one.
 pub(crate) fn next_standing(employment: &Employment, now: Timestamp) -> Option<Timestamp> {
-    if employment.contracts.len() < 2 {
+    if all(employment).count() < 2 {
         return None;
     }
-    let moments = employment
-        .contracts
-        .iter()
+    let moments = all(employment)
         .map(Terms::of)
         .flat_map(|terms| [terms.start, terms.end, terms.contract.absent_since]);
     moments.flatten().filter(|at| *at > now).min()

@@ -138,7 +138,7 @@ impl Away {
 }
 
 /// The first moment; `None` when it lies beyond the end of time.
-pub(super) fn begin_of(when: When, zone: &TimeZone) -> Option<Timestamp> {
+pub(crate) fn begin_of(when: When, zone: &TimeZone) -> Option<Timestamp> {
     match when {
         When::Day(day) => midnight(day, zone),
         When::Instant(at) => Some(at),
@@ -146,7 +146,7 @@ pub(super) fn begin_of(when: When, zone: &TimeZone) -> Option<Timestamp> {
 }
 
 /// The moment after the last one; `None` when it lies beyond the end of time.
-pub(super) fn end_of(when: When, zone: &TimeZone) -> Option<Timestamp> {
+pub(crate) fn end_of(when: When, zone: &TimeZone) -> Option<Timestamp> {
     match when {
         When::Day(day) => day.tomorrow().ok().and_then(|next| midnight(next, zone)),
         When::Instant(at) => Some(at),

@@ -30,6 +30,7 @@ fn day(text: &str) -> When {
 fn state_at(contract: &Contract, retention_days: u32, now: Timestamp) -> StateAt {
     let employment = Employment {
         contracts: vec![contract.clone()],
+        ..Employment::default()
     };
     super::state_at(&employment, &[], retention_days, now)
 }

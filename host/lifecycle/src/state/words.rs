@@ -6,9 +6,6 @@ use super::decide::{Decision, Why};
 use super::terms::{Phase, Terms};
 use crate::facts::{Contract, Hold, When};
 
-/// Longest reason of a hold in a cause, in characters: the whole reason stands with the hold.
-const HOLD_REASON_CHARS_MAX: usize = 200;
-
 /// A day or instant for people.
 pub(super) struct Shown(pub(super) When);
 
@@ -44,7 +41,7 @@ pub(super) fn cause(decision: &Decision, terms: &[Terms<'_>], holds: &[Hold], re
     }
 }
 
-/// `security hold by person ada until 2026-03-02T08:00:00Z: laptop lost`.
+/// `security hold by person ada until 2026-03-02T08:00:00Z`. Without the reason: causes are kept in clear, reasons are not.
 pub(super) fn hold(hold: &Hold) -> String {
     let until = match (hold.until, hold.ends()) {
         (_, Some(until)) => format!(" until {until}"),
@@ -54,11 +51,7 @@ pub(super) fn hold(hold: &Hold) -> String {
         ),
         (None, None) => String::new(),
     };
-    let mut reason: String = hold.reason.chars().take(HOLD_REASON_CHARS_MAX).collect();
-    if reason.len() < hold.reason.len() {
-        reason.push('…');
-    }
-    format!("{} by {}{until}: {reason}", hold.kind.as_str(), hold.by)
+    format!("{} by {}{until}", hold.kind.as_str(), hold.by)
 }
 
 fn phrase(terms: &Terms<'_>, phase: Phase) -> String {

@@ -137,6 +137,7 @@ fn time_does_everything_the_table_says_it_does() {
     for (contracts, retention_days) in lives {
         let employment = Employment {
             contracts: contracts.to_vec(),
+            ..Employment::default()
         };
         seen.extend(steps(&life(&employment, &[], retention_days)));
     }
@@ -185,7 +186,7 @@ proptest! {
         holds in prop::collection::vec(any_hold(), 0..3),
         retention_days in 0_u32..20,
     ) {
-        let states = life(&Employment { contracts }, &holds, retention_days);
+        let states = life(&Employment { contracts, ..Employment::default() }, &holds, retention_days);
         for (from, to) in steps(&states) {
             prop_assert!(matches!(transition(from, to), Some(Transition::Time(_))), "{} {} in {:?}", from, to, states);
         }

@@ -116,7 +116,10 @@ fn the_end_of_one_of_two_contracts_takes_nothing_but_its_role() {
     let mut company = Company::at_work();
     company.contract(
         "2002",
-        json!({"startDate": "2026-03-15", "department": "Operations", "contract": "permanent"}),
+        json!({
+            "givenName": "Ann", "familyName": "Lee", "employeeId": "1001",
+            "startDate": "2026-03-15", "department": "Operations", "contract": "permanent",
+        }),
     );
     assert_eq!(company.day("2026-04-01T08:00:00Z"), NOTHING);
     company.says("endDate", json!("2026-06-30"));

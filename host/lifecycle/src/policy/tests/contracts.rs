@@ -93,8 +93,101 @@ fn every_record_with_dates_of_a_source_that_declares_them_is_a_contract() {
         [
             "C17 2025-01-01..2025-12-31 Europe/Berlin",
             "C18 2026-07-01.. Europe/Berlin",
-            "agency/9 2026-01-01..2026-06-30 Europe/Berlin",
         ]
+    );
+}
+
+/// The state on some days, and the contracts that decide it.
+fn states(policy: &Policy, records: &[SourceRecord], days: &[&str]) -> Vec<String> {
+    let employment = policy.employment(records, &zones()).unwrap();
+    let state = |day: &&str| {
+        let now = format!("{day}T12:00:00Z").parse().unwrap();
+        state_at(&employment, &[], 30, now).state.to_string()
+    };
+    days.iter().map(state).collect()
+}
+
+#[test]
+fn a_second_source_of_contracts_keeps_no_leaver_and_brings_none_back() {
+    let policy = sources();
+    let days = ["2026-03-15", "2026-04-15", "2026-07-15"];
+    let hr = record("hr", "1", json!({"start": "2026-01-01", "end": "2026-03-31"}));
+    for export in [
+        json!({"start": "2020-01-01"}),
+        json!({"start": "2020-01-01", "end": "2026-12-31"}),
+        json!({"start": "2026-07-01"}),
+        json!({"start": "in May", "end": "later"}),
+    ] {
+        let records = [record("agency", "9", export), hr.clone()];
+        assert_eq!(
+            states(&policy, &records, &days),
+            ["active", "leaving", "departed"]
+        );
+    }
+    let open = record("hr", "1", json!({"start": "2026-01-01"}));
+    let export = record("agency", "9", json!({"start": "2020-01-01", "end": "2026-03-31"}));
+    assert_eq!(
+        states(&policy, &[open, export], &days),
+        ["active", "leaving", "departed"],
+        "an end that HR does not say comes from who says it, as before"
+    );
+}
+
+#[test]
+fn who_is_lost_by_the_first_source_is_kept_by_a_later_one_only_with_a_contract_that_follows() {
+    let policy = sources();
+    let days = ["2026-04-15", "2026-07-15"];
+    let hr = absent(
+        record("hr", "1", json!({"start": "2025-01-01"})),
+        "2026-04-01T00:00:00Z",
+    );
+    let with = |start: &str| [record("agency", "9", json!({ "start": start })), hr.clone()];
+    assert_eq!(
+        states(&policy, &with("2020-01-01"), &days),
+        ["leaving", "departed"]
+    );
+    assert_eq!(states(&policy, &with("2026-06-01"), &days), ["leaving", "active"]);
+    assert_eq!(states(&policy, &with("soon"), &days), ["leaving", "departed"]);
+}
+
+#[test]
+fn the_end_of_an_earlier_contract_with_another_source_ends_nothing() {
+    let records = [
+        record("agency", "9", json!({"start": "2025-03-02", "end": "2026-06-30"})),
+        record("hr", "1", json!({"start": "2026-07-01"})),
+    ];
+    assert_eq!(contracts(&sources(), &records), ["- 2026-07-01.. Europe/Berlin"]);
+}
+
+#[test]
+fn while_a_contract_runs_what_is_over_or_to_come_fills_no_gap() {
+    let policy = with_authority("department = [\"agency\"]");
+    let running = record("hr", "1", json!({"start": "2026-01-01", "email": "a@x"}));
+    let old = json!({"start": "2025-01-01", "end": "2025-12-31", "department": "Payments"});
+    let to_come = json!({"start": "2026-06-01", "department": "Payments"});
+    let lasting = json!({"start": "2026-02-01", "department": "Support"});
+    for (source, other, department) in [
+        ("hr", &old, None),
+        ("hr", &to_come, None),
+        ("agency", &old, None),
+        ("agency", &to_come, None),
+        ("agency", &lasting, Some("Support")),
+        ("hr", &lasting, Some("Support")),
+    ] {
+        let records = [running.clone(), record(source, "2", other.clone())];
+        let merged = merged(&policy, &records);
+        assert_eq!(
+            merged.get("department").and_then(serde_json::Value::as_str),
+            department,
+            "{source} {other}"
+        );
+        assert_eq!(merged["email"], "a@x");
+    }
+    let over = [record("hr", "2", old), record("agency", "3", to_come)];
+    assert_eq!(
+        merged(&policy, &over)["department"],
+        "Payments",
+        "while none runs, all count"
     );
 }
 
@@ -289,15 +382,15 @@ fn running_contracts_say_more_than_ended_ones_and_those_more_than_future_ones() 
     let at = |records: &[SourceRecord], now: &str| {
         let employment = policy.employment(records, &zones()).unwrap();
         let merged = policy.merge(records, Some(&employment), now.parse().unwrap());
-        json!([merged["department"], merged["email"]])
+        json!([merged.get("department"), merged.get("email")])
     };
     let spring = "2026-03-15T12:00:00Z";
     assert_eq!(
         at(&records, spring),
-        json!(["First", "ended@x"]),
-        "the first job counts, what it does not say others do"
+        json!(["First", null]),
+        "the first job counts, and nothing that is over or to come"
     );
-    assert_eq!(at(&records, "2026-04-15T12:00:00Z"), json!(["Second", "ended@x"]));
+    assert_eq!(at(&records, "2026-04-15T12:00:00Z"), json!(["Second", null]));
     records.remove(2);
     assert_eq!(
         at(&records, "2026-04-15T12:00:00Z"),

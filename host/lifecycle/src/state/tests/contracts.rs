@@ -29,6 +29,7 @@ fn on_leave(contract: Contract, from: &str, until: &str) -> Contract {
 fn life(contracts: &[Contract], from: &str) -> Vec<String> {
     let employment = Employment {
         contracts: contracts.to_vec(),
+        ..Employment::default()
     };
     let mut lines = Vec::new();
     let mut now = Some(at(from));

@@ -17,6 +17,7 @@ fn hold(kind: HoldKind, from: &str, until: Option<&str>, reason: &str) -> Hold {
 fn life(contract: &Contract, holds: &[Hold], from: &str) -> Vec<String> {
     let employment = Employment {
         contracts: vec![contract.clone()],
+        ..Employment::default()
     };
     let mut lines = Vec::new();
     let mut now = Some(at(from));
@@ -41,7 +42,7 @@ fn a_hold_suspends_and_ends_by_itself() {
         life(&berlin(), &[held], "2026-03-01T00:00:00Z"),
         [
             "2026-03-01T00:00:00Z active : no start given",
-            "2026-03-10T10:00:00Z suspended security hold: security hold by person ada until 2026-03-12T10:00:00Z: laptop lost",
+            "2026-03-10T10:00:00Z suspended security hold: security hold by person ada until 2026-03-12T10:00:00Z",
             "2026-03-12T10:00:00Z active : no start given",
         ]
     );
@@ -67,9 +68,9 @@ fn a_security_hold_is_named_before_another_and_before_leave() {
     ];
     let expected = [
         "2026-03-04T23:00:00Z suspended : on leave from 2026-03-05 until 2026-03-31",
-        "2026-03-08T00:00:00Z suspended hold: hold by person ada: garden leave",
-        "2026-03-10T10:00:00Z suspended security hold: security hold by person ada until 2026-03-12T10:00:00Z: laptop lost",
-        "2026-03-12T10:00:00Z suspended hold: hold by person ada: garden leave",
+        "2026-03-08T00:00:00Z suspended hold: hold by person ada",
+        "2026-03-10T10:00:00Z suspended security hold: security hold by person ada until 2026-03-12T10:00:00Z",
+        "2026-03-12T10:00:00Z suspended hold: hold by person ada",
     ];
     assert_eq!(life(&contract, &holds, "2026-03-04T23:00:00Z"), expected);
     let [first, second] = holds;
@@ -96,7 +97,7 @@ fn a_hold_waits_for_the_start_and_is_over_with_the_end() {
         life(&contract, &[held], "2026-02-01T00:00:00Z")[..3],
         [
             "2026-02-01T00:00:00Z staged : start 2026-03-02 has not come",
-            "2026-03-01T23:00:00Z suspended hold: hold by person ada: papers are missing",
+            "2026-03-01T23:00:00Z suspended hold: hold by person ada",
             "2026-03-31T22:00:00Z leaving : end 2026-03-31 is over",
         ]
     );
@@ -114,7 +115,7 @@ fn a_hold_that_ends_before_it_begins_is_open_and_an_empty_one_is_none() {
         life(&berlin(), &[mistyped], "2026-03-10T10:00:00Z"),
         [
             "2026-03-10T10:00:00Z suspended hold: hold by person ada since 2026-03-10T10:00:00Z (its end 2025-03-12T10:00:00Z is \
-          before that: taken as open): audit"
+          before that: taken as open)"
         ]
     );
     let empty = hold(
@@ -130,9 +131,7 @@ fn a_hold_that_ends_before_it_begins_is_open_and_an_empty_one_is_none() {
 }
 
 #[test]
-fn a_long_reason_is_cut_in_the_cause() {
-    let held = hold(HoldKind::Manual, "2026-03-10T10:00:00Z", None, &"ä".repeat(500));
-    let phrase = hold_phrase(&held);
-    assert_eq!(phrase.chars().filter(|c| *c == 'ä').count(), 200);
-    assert!(phrase.ends_with("ä…"));
+fn a_cause_names_the_kind_of_hold_and_not_its_reason() {
+    let held = hold(HoldKind::Manual, "2026-03-10T10:00:00Z", None, "in hospital");
+    assert_eq!(hold_phrase(&held), "hold by person ada");
 }

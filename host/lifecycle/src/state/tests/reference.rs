@@ -149,7 +149,7 @@ proptest! {
                 by: Actor::Usher,
             })
             .collect();
-        let employment = Employment { contracts };
+        let employment = Employment { contracts, ..Employment::default() };
         for number in -5..180 {
             let today = plus(AROUND, number);
             let held = held_days.is_some_and(|(first, last)| first <= today && today <= last);
@@ -184,7 +184,7 @@ proptest! {
                 by: Actor::Usher,
             })
             .collect();
-        let employment = Employment { contracts };
+        let employment = Employment { contracts, ..Employment::default() };
         let answer_at = |moment| {
             let answer = super::super::state_at(&employment, &holds, retention_days, moment);
             (answer.state, answer.cause)
