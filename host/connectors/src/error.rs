@@ -29,10 +29,17 @@ pub enum LoadError {
     CompileLimit {
         /// Which limit, and how large it is.
         limit: String,
+        /// Whether it is met again, however little else the machine has to do.
+        again: bool,
     },
     /// The compiler did not survive it. Only the process that compiles is gone.
-    #[error("the compiler failed on this component: {0}; nothing else was disturbed")]
-    CompilerFailed(String),
+    #[error("the compiler failed on this component: {how}; nothing else was disturbed")]
+    CompilerFailed {
+        /// How it ended.
+        how: String,
+        /// Whether it crashed, which it would do again: anything else may have come from outside.
+        again: bool,
+    },
     /// A component, but not one that follows the contract.
     #[error("not a connector this host can use: {0}")]
     Contract(String),
@@ -79,11 +86,8 @@ impl LoadError {
     /// Whether the bytes of the component are at fault, whatever target asks for them: trying again gives the same.
     pub(crate) const fn is_of_the_component(&self) -> bool {
         match self {
-            Self::TooLarge { .. }
-            | Self::NotAComponent(_)
-            | Self::CompileLimit { .. }
-            | Self::CompilerFailed(_)
-            | Self::Contract(_) => true,
+            Self::TooLarge { .. } | Self::NotAComponent(_) | Self::Contract(_) => true,
+            Self::CompileLimit { again, .. } | Self::CompilerFailed { again, .. } => *again,
             Self::NotGranted { .. }
             | Self::Settings(_)
             | Self::Configuration(_)

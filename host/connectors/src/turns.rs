@@ -1,8 +1,10 @@
 //! Turns of calls that compute for long, so that one target cannot take the host's threads from the others.
 //!
 //! A guest is stopped at each tick of the epoch clock and goes to the end of the runtime's queue. If every call of a target did so, a good call would wait behind
-//! all of them each time it comes back from its target. So only as many calls of one target as there are workers stand in that queue;
-//! the others wait for their turn here. A call that ends or waits within one tick, as nearly all do, never meets this.
+//! all of them each time it comes back from its target. So of the calls of one loaded connector that were stopped, only as many as there are workers stand in that queue;
+//! the others wait for their turn here. Bounded is that queue and nothing else: each generation of a target has turns of its own, and a call that
+//! has just begun, or comes back from its target, runs without one until the next tick. That tick stops any guest that computes then, also one that
+//! has waited nearly all the time; a call that never computes at a tick never meets this.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};

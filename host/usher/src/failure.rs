@@ -247,7 +247,7 @@ impl From<LoadError> for Failure {
             LoadError::TooLarge { .. }
             | LoadError::NotAComponent(_)
             | LoadError::CompileLimit { .. }
-            | LoadError::CompilerFailed(_)
+            | LoadError::CompilerFailed { .. }
             | LoadError::Contract(_)
             | LoadError::Description { .. } => Exit::BadInput,
             LoadError::NotGranted { .. }

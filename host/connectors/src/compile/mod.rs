@@ -38,6 +38,8 @@ const EXIT_HOST: u8 = 70;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 const SIGXCPU: i32 = 24;
+/// How a compiler crashes: SIGILL, SIGABRT, SIGBUS (two numbers) and SIGSEGV. Other signals come from outside.
+const CRASHES: [i32; 5] = [4, SIGABRT, 7, 10, 11];
 
 static COMPILATIONS: Semaphore = Semaphore::const_new(COMPILATIONS_MAX);
 
@@ -188,21 +190,28 @@ impl Compiler {
             (Some(code), _) if code == i32::from(EXIT_REFUSED) => refused(complaint),
             (Some(code), _) if code == i32::from(EXIT_MEMORY) => memory(),
             (_, Some(SIGABRT)) if allocation => memory(),
-            (_, Some(SIGXCPU)) => stopped(format!("{} seconds of processor time", self.limits.cpu_seconds)),
+            (_, Some(SIGXCPU)) => LoadError::CompileLimit {
+                limit: format!("{} seconds of processor time", self.limits.cpu_seconds),
+                again: true,
+            },
             (_, Some(SIGKILL)) => LoadError::Host(
                 "the compiling process was killed from outside; was the machine out of memory?".to_owned(),
             ),
             (Some(code), _) if code == i32::from(EXIT_HOST) => {
                 LoadError::Host(format!("the compiling process: {}", line_of(last_line, 300)))
             }
-            (_, Some(signal)) => LoadError::CompilerFailed(
-                format!("signal {signal} {}", line_of(last_line, 300))
+            (_, Some(signal)) => LoadError::CompilerFailed {
+                how: format!("signal {signal} {}", line_of(last_line, 300))
                     .trim_end()
                     .to_owned(),
-            ),
+                again: CRASHES.contains(&signal),
+            },
             (code, None) => {
                 let code = code.unwrap_or(-1);
-                LoadError::CompilerFailed(format!("exit code {code}: {}", line_of(last_line, 300)))
+                LoadError::CompilerFailed {
+                    how: format!("exit code {code}: {}", line_of(last_line, 300)),
+                    again: false,
+                }
             }
         }
     }
@@ -218,8 +227,9 @@ async fn read(from: Option<impl tokio::io::AsyncRead + Unpin>, max: u64) -> std:
     Ok(held)
 }
 
+/// At a limit that has to do with the machine too: how busy it is, and how much memory it gives.
 fn stopped(limit: String) -> LoadError {
-    LoadError::CompileLimit { limit }
+    LoadError::CompileLimit { limit, again: false }
 }
 
 /// What the compiler said of bytes it does not take, with advice where the words alone do not tell an author what to do.

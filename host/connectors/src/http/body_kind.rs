@@ -42,19 +42,50 @@ impl BodyKind {
 
 /// Whether a field tells of another method than the request's own.
 pub(super) fn names_method(headers: &HeaderMap, query: Option<&str>, body: &[u8]) -> bool {
-    has_field(query.unwrap_or_default().as_bytes(), METHOD_FIELD)
+    has_field(query.unwrap_or_default().as_bytes())
         || match BodyKind::of(headers) {
-            Some(BodyKind::Form) => has_field(body, METHOD_FIELD),
-            Some(BodyKind::Json) => serde_json::from_slice::<Value>(body)
-                .is_ok_and(|document| document.get(METHOD_FIELD).is_some()),
+            Some(BodyKind::Form) => has_field(body),
+            Some(BodyKind::Json) => {
+                serde_json::from_slice::<Value>(body).is_ok_and(|document| has_member(&document))
+            }
+            // Such a body is refused where it matters.
             None => false,
         }
 }
 
-/// Whether a query or a form has a field of this name, however it is written.
-fn has_field(pairs: &[u8], name: &str) -> bool {
-    pairs.split(|&byte| byte == b'&').any(|pair| {
+/// Whether a query or a form has the field, however it is written.
+fn has_field(pairs: &[u8]) -> bool {
+    // Some servers take `;` for `&`.
+    pairs.split(|&byte| byte == b'&' || byte == b';').any(|pair| {
         let written = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
-        percent_decode(written).eq(name.bytes())
+        let spaced: Vec<u8> = written
+            .iter()
+            .map(|&byte| if byte == b'+' { b' ' } else { byte })
+            .collect();
+        is_method_field(&percent_decode(&spaced).collect::<Vec<u8>>())
     })
+}
+
+fn has_member(document: &Value) -> bool {
+    document
+        .as_object()
+        .is_some_and(|members| members.keys().any(|name| is_method_field(name.as_bytes())))
+}
+
+/// Whether a server may take a field's name for that one. PHP leaves spaces before it out, reads ` `, `.` and `[` as `_`, and ends it at
+/// `[…]` and at a zero byte.
+fn is_method_field(name: &[u8]) -> bool {
+    let trimmed = name.trim_ascii();
+    let read: Vec<u8> = trimmed
+        .iter()
+        .map(|byte| match byte {
+            b' ' | b'.' | b'[' | b'+' => b'_',
+            other => other.to_ascii_lowercase(),
+        })
+        .collect();
+    let wanted = METHOD_FIELD.as_bytes();
+    // A space in front is left out or read as `_`.
+    let spaced = trimmed.len() < name.len() && read == wanted[1..];
+    let ends = || matches!(trimmed.get(wanted.len()), None | Some(b'[' | 0));
+    spaced || (read.starts_with(wanted) && ends())
 }

@@ -37,7 +37,7 @@ pub(super) fn is_forbidden(name: &HeaderName) -> bool {
 /// All that a request may be to the server behind it: its method first, then those that override it. Each must be granted.
 pub(super) fn methods(method: &Method, headers: &HeaderMap) -> Result<Vec<Method>, String> {
     let mut methods = vec![method.clone()];
-    for value in OTHER_METHOD.iter().flat_map(|name| headers.get_all(name)) {
+    for (_, value) in headers.iter().filter(|(name, _)| is_one_of(name, &OTHER_METHOD)) {
         let other = value
             .to_str()
             .ok()
@@ -50,12 +50,18 @@ pub(super) fn methods(method: &Method, headers: &HeaderMap) -> Result<Vec<Method
 
 /// Refuses a request that names another path than the one that is decided on.
 pub(super) fn one_path(headers: &HeaderMap) -> Result<(), String> {
-    match OTHER_PATH.iter().find(|name| headers.contains_key(*name)) {
+    match headers.keys().find(|name| is_one_of(name, &OTHER_PATH)) {
         Some(name) => Err(format!(
             "the header `{name}` could lead to a path that is not granted"
         )),
         None => Ok(()),
     }
+}
+
+/// Whether a server may read a header's name as one of these: some hand headers on as variables, where `-` and `_` are the same.
+fn is_one_of(name: &HeaderName, known: &[HeaderName]) -> bool {
+    let name = name.as_str().replace('_', "-");
+    known.iter().any(|known| *known == *name)
 }
 
 /// Whether a request with one of these methods can change something.
@@ -96,6 +102,8 @@ mod tests {
             "TE",
             "Trailer",
             "Expect",
+            "Transfer_Encoding",
+            "content_length",
         ] {
             let mut headers = with(name, "x");
             strip(&mut headers);
@@ -120,5 +128,10 @@ mod tests {
         assert!(methods(&Method::GET, &with("X-HTTP-Method", "a b")).is_err());
         assert!(one_path(&with("X-Original-URL", "/admin")).is_err());
         assert!(one_path(&with("X-Trace", "/admin")).is_ok());
+        for name in ["X_HTTP_METHOD_OVERRIDE", "x-http_method", "X_Method-Override"] {
+            let overridden = methods(&Method::POST, &with(name, "delete")).unwrap();
+            assert_eq!(overridden, [Method::POST, Method::DELETE], "{name}");
+        }
+        assert!(one_path(&with("X_Original_URL", "/admin")).is_err());
     }
 }

@@ -105,6 +105,7 @@ impl<'r> Places<'r> {
             .flat_map(|value| self.hits(value.as_bytes()))
             .next();
         if let Some(hit) = in_headers.as_ref().or(hits.first()) {
+            self.refuse_unclear_body(hit, parts, &body)?;
             self.refuse_other_method(hit, parts, &body)?;
         }
         self.fill_headers(parts, secrets)?;
@@ -127,6 +128,27 @@ impl<'r> Places<'r> {
             None => Err(self.never(
                 &hits[0],
                 "in a body whose content-type is neither application/json (or …+json) nor application/x-www-form-urlencoded, in UTF-8",
+            )),
+        }
+    }
+
+    /// What nobody can read here could be anything to the server, a request with another method too.
+    fn refuse_unclear_body(&self, hit: &Hit<'_>, parts: &Parts, body: &[u8]) -> Result<(), NotPlaced> {
+        if body.is_empty() {
+            return Ok(());
+        }
+        match BodyKind::of(&parts.headers) {
+            Some(BodyKind::Json) if serde_json::from_slice::<Value>(body).is_err() => {
+                Err(self.never(hit, "in a request with a body whose content-type is JSON, but which is not"))
+            }
+            // Whatever else a form's text is, it has control characters only as `%XX`.
+            Some(BodyKind::Form) if body.iter().any(u8::is_ascii_control) || std::str::from_utf8(body).is_err() => {
+                Err(self.never(hit, "in a request with a body whose content-type is that of a form, but which is none"))
+            }
+            Some(_) => Ok(()),
+            None => Err(self.never(
+                hit,
+                "in a request with a body whose content-type is neither application/json (or …+json) nor application/x-www-form-urlencoded, in UTF-8",
             )),
         }
     }
@@ -584,7 +606,23 @@ mod tests {
                 Request::post("https://a.example/users/7/login?%5Fmethod=PUT"),
                 json,
             ),
+            (
+                Request::post("https://a.example/users/7/login?a=1;_method=PUT"),
+                form.clone(),
+            ),
+            (
+                Request::post("https://a.example/users/7/login?%20_method=PUT"),
+                form.clone(),
+            ),
             (login(), format!("_method=PUT&{form}")),
+            (login(), format!("{form}&x;_method=PUT")),
+            (login(), format!("+_method=PUT&{form}")),
+            (login(), format!("+method=PUT&{form}")),
+            (login(), format!(".method=PUT&{form}")),
+            (login(), format!("[method=PUT&{form}")),
+            (login(), format!("%5bmethod=PUT&{form}")),
+            (login(), format!("_method[]=PUT&{form}")),
+            (login(), format!("{{\" .method\":\"PUT\",\"second\":\"{TEXT}\"}}")),
             (login(), format!("{{\"_method\":\"PUT\",\"second\":\"{TEXT}\"}}")),
         ] {
             let refusal = refused(filled(request, &body));
@@ -638,6 +676,16 @@ mod tests {
             .header(CONTENT_TYPE, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         refused(filled(twice, &json));
+        // Also where the secret stands in a header.
+        for (kind, body) in [
+            ("text/plain", "_method=PUT"),
+            ("multipart/form-data; boundary=x", "--x"),
+            ("application/json", "{"),
+            ("application/x-www-form-urlencoded", "a\r\n\r\nb"),
+        ] {
+            let request = login().header("x-admin", TEXT).header(CONTENT_TYPE, kind);
+            refused(filled(request, body));
+        }
         let without = login().body(()).unwrap().into_parts().0;
         refused(filled_as_it_is(HttpScheme::Https, without, &json));
     }

@@ -153,7 +153,7 @@ impl<S: Session> ServerEndpoint<S> {
             let why = "no connection to the database became free";
             return Err(SqlError::new(SqlErrorKind::Busy, why));
         };
-        if let Some(connection) = self.kept(used, call).await {
+        if let Some(connection) = self.kept(used, call).await? {
             return Ok(Taken { connection, slot });
         }
         let left = call.left();
@@ -173,18 +173,20 @@ impl<S: Session> ServerEndpoint<S> {
 
     /// A connection that was kept, with a transaction begun. It may be broken by now. Nothing of the guest's has been asked of it
     /// then, so it is just dropped.
-    async fn kept(&self, used: Use, call: &mut Call) -> Option<Aged<S>> {
+    async fn kept(&self, used: Use, call: &mut Call) -> Result<Option<Aged<S>>, SqlError> {
         while let Some(mut kept) = self.idle.take() {
             // Some time is left for a new connection.
             let limit = KEPT_TIMEOUT.min(call.left() / 2);
             let begun = tokio::time::timeout(limit, kept.session.begin(used, call.left()));
             match call.race(begun).await {
-                Some(Ok(Ok(()))) => return Some(kept),
+                Some(Ok(Ok(()))) => return Ok(Some(kept)),
                 Some(Ok(Err(_))) => {}
-                Some(Err(_)) | None => self.idle.clear(),
+                Some(Err(_)) => self.idle.clear(),
+                // Nobody waits any more, or the time is over: that says nothing of the other connections.
+                None => return Err(SqlError::late()),
             }
         }
-        None
+        Ok(None)
     }
 
     /// Keeps a connection for the next call, if it is whole. False when what was done may not all be rolled back.

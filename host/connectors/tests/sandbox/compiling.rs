@@ -108,7 +108,7 @@ async fn compiling_stops_at_its_limits_and_names_them() {
         let error = refusal(compiler().with_limits(limits), bytes.clone()).await;
         let text = error.to_string();
         assert!(
-            matches!(&error, LoadError::CompileLimit { limit } if limit == expected),
+            matches!(&error, LoadError::CompileLimit { limit, .. } if limit == expected),
             "{expected}: {text}"
         );
     }
@@ -127,7 +127,7 @@ async fn a_compiler_that_crashes_is_reported_and_nothing_else_happens() {
     ] {
         let error = refusal(script(folder.path(), text), bytes.clone()).await;
         assert!(
-            matches!(&error, LoadError::CompilerFailed(why) if why.contains(expected)),
+            matches!(&error, LoadError::CompilerFailed { how, .. } if how.contains(expected)),
             "{expected}: {error}"
         );
     }
@@ -165,6 +165,16 @@ async fn a_refused_component_is_not_compiled_again_for_the_next_target() {
     assert_eq!(compilations("kill -SEGV $$").await, 1);
     // What may be better next time is tried again.
     assert_eq!(compilations("kill -KILL $$").await, 3);
+}
+
+#[tokio::test]
+async fn only_what_the_component_does_again_is_held_against_it() {
+    for its_own in ["kill -ABRT $$", "kill -ILL $$", "kill -BUS $$", "kill -XCPU $$"] {
+        assert_eq!(compilations(its_own).await, 1, "{its_own}");
+    }
+    for from_outside in ["kill -TERM $$", "kill -HUP $$", "exit 71", "exit 101", "exit 66"] {
+        assert_eq!(compilations(from_outside).await, 3, "{from_outside}");
+    }
 }
 
 #[tokio::test]

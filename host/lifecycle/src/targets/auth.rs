@@ -23,11 +23,12 @@ const CONNECTION_HEADERS: [&str; 13] = [
     "upgrade",
 ];
 
-/// Whether a header is the host's alone, whatever the letters' case.
+/// Whether a header is the host's alone, whatever the letters' case; `_` is `-`, as for servers that hand headers on as variables (CGI, WSGI).
 pub fn belongs_to_connection(name: &str) -> bool {
+    let name = name.replace('_', "-");
     CONNECTION_HEADERS
         .iter()
-        .any(|known| known.eq_ignore_ascii_case(name))
+        .any(|known| known.eq_ignore_ascii_case(&name))
 }
 
 /// How the host authenticates HTTP requests; the connector never sees it.

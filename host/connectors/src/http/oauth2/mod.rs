@@ -56,6 +56,8 @@ struct State {
     rotated: Option<Rotated>,
     /// When tokens were given up because of a 401, the newest last.
     given_up: VecDeque<Instant>,
+    /// Whether a task sees to it that the new refresh token is kept.
+    keeping: bool,
 }
 
 /// An access token and what is known of it.
@@ -138,6 +140,9 @@ impl TokenSource {
         let Ok(state) = self.slot.state.try_lock() else {
             return Ok(None);
         };
+        if state.is_to_be_kept() {
+            return Ok(None);
+        }
         let made_with = fingerprint(client_secret.as_ref());
         Ok(state.good_token().filter(|_| state.made_with == made_with))
     }
@@ -167,6 +172,8 @@ impl TokenSource {
 
     async fn current_or_new(self: &Arc<Self>) -> Result<Arc<AccessToken>, HostFailure> {
         let mut state = self.slot.state.lock().await;
+        // An earlier generation may have ended before it could.
+        self.see_to_keeping(&mut state);
         // Looked up while nobody else fetches: what was configured before that may have been replaced meanwhile.
         let client_secret = self.resolved(self.oauth2.client_secret.as_ref()).await?;
         // A changed refresh token does not end the access token: with several hosts it changes whenever another one renews its own.

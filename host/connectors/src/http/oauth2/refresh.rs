@@ -1,11 +1,11 @@
 //! Refresh tokens that a server gives in place of the configured one: used at once, and kept where that one stands.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use usher_lifecycle::targets::SecretReference;
 
-use super::{State, TokenSource, fingerprint};
+use super::{Slot, State, TokenSource, fingerprint};
 use crate::journal::HostFailure;
 use crate::secrets::{Kept, SecretString};
 
@@ -24,6 +24,10 @@ pub(super) struct Rotated {
 }
 
 impl Rotated {
+    fn waits(&self) -> bool {
+        self.kept.is_none()
+    }
+
     /// Whether somebody has authorised anew, or another host renewed, so that what is configured now is newer than this.
     fn is_outdated(&self, configured: &SecretString) -> bool {
         let configured = fingerprint(Some(configured));
@@ -78,8 +82,29 @@ impl TokenSource {
         if let Err(why) = self.keep(state, reference).await {
             let target = self.target.as_str();
             tracing::error!(target, %reference, why, "the server gave a new refresh token, which could not be kept yet; it is tried again, and is lost if this process ends before");
-            tokio::spawn(keep_again(Arc::clone(self), reference.clone(), given.clone()));
+            self.see_to_keeping(state);
         }
+    }
+
+    /// Has the new refresh token kept later, if it is not yet; by one task, however often it is replaced.
+    pub(super) fn see_to_keeping(self: &Arc<Self>, state: &mut State) {
+        if state.is_to_be_kept() {
+            state.keeping = true;
+            tokio::spawn(keep_again(Arc::downgrade(self), Arc::downgrade(&self.slot)));
+        }
+    }
+
+    /// Tries to keep what waits for it. True when nothing does any more.
+    async fn keep_waiting(&self, state: &mut State) -> bool {
+        let waits = state.rotated.as_ref().is_some_and(Rotated::waits);
+        let Some(reference) = self.oauth2.refresh_token.as_ref().filter(|_| waits) else {
+            return true;
+        };
+        let is_kept = self.keep(state, reference).await.is_ok();
+        if is_kept {
+            tracing::info!(target = self.target.as_str(), %reference, "the new refresh token is kept now");
+        }
+        is_kept
     }
 
     /// Writes a refresh token of the server's where the configured one stands.
@@ -97,23 +122,31 @@ impl TokenSource {
     }
 }
 
-/// Keeps a refresh token that could not be kept, unless another one has taken its place.
-async fn keep_again(source: Arc<TokenSource>, reference: SecretReference, given: SecretString) {
+impl State {
+    /// Whether a refresh token is to be kept that nobody sees to.
+    pub(super) fn is_to_be_kept(&self) -> bool {
+        !self.keeping && self.rotated.as_ref().is_some_and(Rotated::waits)
+    }
+}
+
+/// Keeps the refresh token that could not be kept, while there is one. Ends with the generation: the next one goes on with it.
+async fn keep_again(source: Weak<TokenSource>, slot: Weak<Slot>) {
     let mut wait = KEEP_AGAIN;
     loop {
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(KEEP_AGAIN_MAX);
-        let mut state = source.slot.state.lock().await;
+        let Some(slot) = slot.upgrade() else { return };
+        let mut state = slot.state.lock().await;
+        let Some(source) = source.upgrade() else {
+            state.keeping = false;
+            return;
+        };
         // What is configured now is not written over before it is known to be the old one.
         let Ok(Some(_)) = source.configured(&mut state).await else {
             continue;
         };
-        let waits = |rotated: &Rotated| rotated.kept.is_none() && rotated.token.expose() == given.expose();
-        if !state.rotated.as_ref().is_some_and(waits) {
-            return;
-        }
-        if source.keep(&mut state, &reference).await.is_ok() {
-            tracing::info!(target = source.target.as_str(), %reference, "the new refresh token is kept now");
+        if source.keep_waiting(&mut state).await {
+            state.keeping = false;
             return;
         }
     }

@@ -56,9 +56,10 @@ pub(super) fn is_rolled_back(error: &Error) -> bool {
     matches!(error, Error::Server(said) if matches!(said.code, 1213 | 1205))
 }
 
-/// The server has rolled back the transaction by itself.
-pub(super) fn is_deadlock(error: &Error) -> bool {
-    matches!(error, Error::Server(said) if said.code == 1213)
+/// The server has rolled back the whole transaction by itself: after a deadlock, where a row was changed meanwhile, where it has no memory for
+/// more locks, and, if it is set up so, after waiting too long for a lock.
+pub(super) fn has_rolled_back(error: &Error, on_timeout: bool) -> bool {
+    matches!(error, Error::Server(said) if matches!(said.code, 1213 | 1020 | 1206) || (said.code == 1205 && on_timeout))
 }
 
 /// What was to be stopped has ended by itself.
@@ -96,8 +97,8 @@ fn after<'a>(message: &'a str, mark: &str) -> &'a str {
 
 fn kind(code: u16) -> SqlErrorKind {
     match code {
-        // Deadlock, waiting too long for a lock, and a row that was changed meanwhile (snapshot isolation).
-        1205 | 1213 | 1020 | 3572 => SqlErrorKind::Busy,
+        // Deadlock, waiting too long for a lock, too many locks, and a row that was changed meanwhile (snapshot isolation).
+        1205 | 1206 | 1213 | 1020 | 3572 => SqlErrorKind::Busy,
         // Unique, not null, foreign keys, check; values that do not fit; SIGNAL of an application's own trigger.
         1048 | 1062 | 1169 | 1216 | 1217 | 1364 | 1451 | 1452 | 1557 | 1586 | 3819 | 4025 | 1264 | 1265
         | 1292 | 1366 | 1367 | 1406 | 1411 | 1690 | 1644 | 3140 => SqlErrorKind::Constraint,
@@ -169,6 +170,24 @@ mod tests {
             &[SqlValue::Text("mei.tanaka".to_owned())],
         );
         assert_eq!(own.message, "no room for … here");
+    }
+
+    #[test]
+    fn the_server_rolls_back_by_itself() {
+        let error = |code| {
+            Error::Server(ServerError {
+                code,
+                message: String::new(),
+                state: String::new(),
+            })
+        };
+        for code in [1213, 1020, 1206] {
+            assert!(has_rolled_back(&error(code), false), "{code}");
+        }
+        assert!(has_rolled_back(&error(1205), true));
+        for code in [1205, 1062, 1064] {
+            assert!(!has_rolled_back(&error(code), false), "{code}");
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ const SQL_MODE: &str = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_S
 pub(super) struct MysqlSession {
     connection: Conn,
     is_mariadb: bool,
+    /// Whether the server rolls back everything, not the one statement, when a lock is waited for too long.
+    rolls_back_on_timeout: bool,
     /// Whether a statement of this transaction has changed something.
     wrote: bool,
 }
@@ -51,10 +53,14 @@ impl Session for MysqlSession {
         let mut connection = dial(server).await?;
         let version: Option<String> = connection.query_first("SELECT VERSION()").await.map_err(failed)?;
         let is_mariadb = version.is_some_and(|version| version.contains("MariaDB"));
+        let on_timeout = "SHOW VARIABLES LIKE 'innodb_rollback_on_timeout'";
+        let on_timeout: Option<(String, String)> =
+            connection.query_first(on_timeout).await.map_err(failed)?;
         rights::check(server, &mut connection).await?;
         Ok(Self {
             connection,
             is_mariadb,
+            rolls_back_on_timeout: on_timeout.is_some_and(|(_, value)| value.eq_ignore_ascii_case("ON")),
             wrote: false,
         })
     }
@@ -124,11 +130,12 @@ impl Session for MysqlSession {
             .await
             .map_err(failed)?;
         let parameters = values::bind(&prepared, &statement.parameters)?;
-        let wrote = self.wrote;
+        let on_timeout = self.rolls_back_on_timeout;
         let failed = |error| {
             let sorted = error::running(&error, &statement.parameters);
-            // The server has rolled back by itself, and tells nobody what it could not roll back.
-            if wrote && error::is_deadlock(&error) {
+            // The server has rolled back by itself, and tells nobody what it could not roll back. The first statement too may have
+            // changed a table without transactions: by a trigger.
+            if error::has_rolled_back(&error, on_timeout) {
                 sorted.with_unknown_effect()
             } else {
                 sorted
@@ -154,7 +161,8 @@ impl Session for MysqlSession {
         let committed = self.connection.query_drop("COMMIT").await;
         committed.map_err(|error| {
             let sorted = error::running(&error, &[]);
-            if error::is_rolled_back(&error) {
+            // What was written to a table without transactions is there all the same, and the rollback that has been cannot be asked.
+            if error::is_rolled_back(&error) && !self.wrote {
                 sorted
             } else {
                 sorted.with_unknown_effect()
