@@ -208,7 +208,7 @@ mod tests {
             "directory".to_owned(),
             vec![
                 grant(HttpScheme::Https, "scim.example.com", None, &[], Some("/scim/v2")),
-                grant(HttpScheme::Http, "127.0.0.1", Some(8080), &["get"], None),
+                grant(HttpScheme::Http, "127.0.0.1", Some(8080), &["GET"], None),
                 grant(HttpScheme::Https, "[2606:4700::1]", None, &[], None),
             ],
         )

@@ -6,6 +6,7 @@ use usher_lifecycle::state::IdentityState;
 use usher_store::NewFact;
 
 use super::*;
+use crate::ports::Clock as _;
 
 fn assignment(role: &str, until: Option<&str>) -> NewFact {
     NewFact::Assignment {
