@@ -535,6 +535,9 @@ fn what_people_set_about_somebody_is_shown_and_can_be_ended() {
             "too late",
         ],
     );
-    assert!(error["message"].as_str().unwrap().contains("past"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("before it begins"),
+        "{error}"
+    );
     place.expect(2, &["identity", "end", "idn_x", "--reason", "no fact"]);
 }

@@ -85,7 +85,7 @@ fn a_departed_person_is_erased_and_nothing_of_them_is_left() {
     place.run(0, &["apply"], "");
     assert!(place.holds("Zebulon"));
     let refused = place.run(4, &["identity", "erase", "E1", "--reason", "asked", "--yes"], "");
-    assert!(refused.contains("it is active"), "{refused}");
+    assert!(refused.contains("the person is active"), "{refused}");
     place.import("E2,Ada,2026-01-01\n", "2026-03-03");
     place.import("E2,Adele,2026-01-01\n", "2026-03-04");
     place.run(0, &["apply"], "");

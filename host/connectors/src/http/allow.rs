@@ -246,7 +246,7 @@ mod tests {
             ("GET", "http://127.0.0.1/"),
             ("GET", "http://127.1:8080/"),
             ("GET", "http://2130706433:8080/"),
-            ("gET", "https://scim.example.com/scim/v2"),
+            ("gET", "http://127.0.0.1:8080/"),
             ("TRACE", "https://scim.example.com/scim/v2"),
             ("CONNECT", "https://scim.example.com/scim/v2"),
             ("GET", "https://scim.example.com/scim/v2/../../admin"),
