@@ -95,6 +95,7 @@ impl<'a> Roles<'a> {
         roles.include();
         if away {
             roles.held = input.held.to_vec();
+            roles.next_change = earliest(roles.next_change, roles.overlaps_end(input));
         } else if works {
             roles.record(&ruled);
         }
@@ -174,6 +175,19 @@ impl<'a> Roles<'a> {
         }
     }
 
+    /// When the next overlap ends that had begun before the leave. One that a rule ended since begins at the return.
+    fn overlaps_end(&self, input: &PlanInput<'_>) -> Option<Timestamp> {
+        let began = |role: &Role| {
+            let mut held = input.held.iter();
+            held.any(|held| held.role == role.name && held.since_lost.is_some())
+        };
+        let places = self.policy.roles.iter().zip(&self.givers);
+        places
+            .filter(|(role, _)| began(role))
+            .filter_map(|(_, givers)| givers.kept.map(|kept| kept.until))
+            .min()
+    }
+
     /// Takes out what a separation of duties does not allow.
     fn separate(
         &mut self,
@@ -236,7 +250,9 @@ impl<'a> Roles<'a> {
                 .iter()
                 .any(|separation| separation.of.iter().any(is_it))
         };
-        let kept = self.givers.iter().filter_map(|givers| givers.kept);
+        // What is withheld is not recorded: its overlap is over with this plan.
+        let given = self.givers.iter().zip(&self.given).filter(|(_, given)| **given);
+        let kept = given.filter_map(|(givers, _)| givers.kept);
         self.next_change = earliest(self.next_change, kept.map(|kept| kept.until).min());
         let mut held = Vec::new();
         for (place, role) in self.policy.roles.iter().enumerate() {
