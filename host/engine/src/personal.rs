@@ -5,6 +5,7 @@
 use serde::Serialize;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::ids::IdentityId;
+use usher_lifecycle::policy::Policy;
 use usher_store::{FactId, NewFact};
 
 use crate::engine::Engine;
@@ -53,31 +54,21 @@ impl Engine {
         Ok(FactSet { id, identity })
     }
 
-    /// A mistyped role would give nothing, and nobody would be told.
+    /// A mistyped role would give nothing, and nobody would be told. A hold names nothing: it can be set whatever has become of the policy.
     async fn check_named(&self, fact: &NewFact) -> Result<(), EngineError> {
-        let policy = self.policy().await?;
-        let (what, name, known): (_, _, Vec<&str>) = match fact {
+        let (what, name, names): (_, _, fn(&Policy) -> Vec<&str>) = match fact {
             NewFact::Hold { .. } => return Ok(()),
-            NewFact::Assignment { role, .. } => (
-                "role",
-                role.as_str(),
-                policy
-                    .policy
-                    .roles
-                    .iter()
-                    .map(|role| role.name.as_str())
-                    .collect(),
-            ),
-            NewFact::Exception { separation, .. } => {
-                let all = policy.policy.separations.iter();
-                (
-                    "separation",
-                    separation.as_str(),
-                    all.map(|known| known.name.as_str()).collect(),
-                )
-            }
+            NewFact::Assignment { role, .. } => ("role", role, |policy| {
+                policy.roles.iter().map(|role| role.name.as_str()).collect()
+            }),
+            NewFact::Exception { separation, .. } => ("separation", separation, |policy| {
+                let all = policy.separations.iter();
+                all.map(|separation| separation.name.as_str()).collect()
+            }),
         };
-        if known.contains(&name) {
+        let active = self.policy().await?;
+        let known = names(&active.policy);
+        if known.contains(&name.as_str()) {
             return Ok(());
         }
         let have = if known.is_empty() {

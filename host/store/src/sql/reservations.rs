@@ -11,8 +11,7 @@ use super::SqlStore;
 use super::cells::{Cells, failed, micros};
 use super::db::{Sql, Tx, query};
 use super::identities::{by_id, unknown};
-use super::operations::subject;
-use super::setting_facts::TOUCH;
+use super::setting_facts::{TOUCH, locked};
 use super::write::{Entry, NO_CAUSE, Raised};
 use crate::{BAR_MAX, Context, NameRequest, NamesTaken, Reservations, StoreError, StoredReservation};
 
@@ -32,15 +31,6 @@ const OF_ONE: &str = r#"
     SELECT r.id AS "reservation.id", t.name AS "target.name", r.kind AS "reservation.kind", r.attribute AS "reservation.attribute",
            r.value AS "reservation.value", r.reserved_us AS "reservation.reserved_us", r.barred_until_us AS "reservation.barred_until_us"
     FROM reservation r JOIN target t ON t.id = r.target WHERE r.identity = $1 ORDER BY r.id"#;
-
-const IDENTITY: Sql = Sql {
-    sqlite: r#"
-    SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key"
-    FROM identity i WHERE i.public_id = $1"#,
-    postgres: r#"
-    SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key"
-    FROM identity i WHERE i.public_id = $1 FOR NO KEY UPDATE"#,
-};
 
 const RELEASE: &str = "
     UPDATE reservation SET barred_until_us = $5
@@ -131,13 +121,7 @@ impl SqlStore {
         let doing = "releasing a name";
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(doing, context).await?;
-        let row = query(IDENTITY)
-            .bind(identity.uuid().as_bytes().to_vec())
-            .fetch_optional(&mut write.tx)
-            .await
-            .map_err(failed(doing))?
-            .ok_or_else(|| unknown(&identity.to_string()))?;
-        let subject = subject(&Cells::new(&row, "identity.id")?)?;
+        let (subject, _) = locked(&mut write, identity, doing).await?;
         let row = query(RELEASE)
             .bind(subject.number)
             .bind(slot.target.as_str())

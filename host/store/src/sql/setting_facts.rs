@@ -55,6 +55,22 @@ const END: &str = "
 pub(super) const TOUCH: &str =
     "UPDATE identity SET facts_version = facts_version + 1, dirty = 1 WHERE id = $1";
 
+/// An identity a fact is about, and its state; locked where others work too.
+pub(super) async fn locked(
+    write: &mut Write<'_>,
+    identity: IdentityId,
+    doing: &'static str,
+) -> Result<(Subject, Option<IdentityState>), StoreError> {
+    let row = query(IDENTITY)
+        .bind(identity.uuid().as_bytes().to_vec())
+        .fetch_optional(&mut write.tx)
+        .await
+        .map_err(failed(doing))?
+        .ok_or_else(|| unknown(&identity.to_string()))?;
+    let cells = Cells::new(&row, "identity.id")?;
+    Ok((subject(&cells)?, cells.identity_state("identity.state")?))
+}
+
 /// A new fact as its row and its audit row take it.
 struct Parts<'a> {
     name: Option<&'a str>,
@@ -79,17 +95,10 @@ impl SqlStore {
         let kind = Kind::of(fact);
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, context).await?;
-        let row = query(IDENTITY)
-            .bind(identity.uuid().as_bytes().to_vec())
-            .fetch_optional(&mut write.tx)
-            .await
-            .map_err(failed(DOING))?
-            .ok_or_else(|| unknown(&identity.to_string()))?;
-        let cells = Cells::new(&row, "identity.id")?;
-        if cells.identity_state("identity.state")? == Some(IdentityState::Erased) {
+        let (subject, state) = locked(&mut write, identity, DOING).await?;
+        if state == Some(IdentityState::Erased) {
             return Err(StoreError::Stale(format!("{identity} is erased")));
         }
-        let subject = subject(&cells)?;
         refuse_too_many(&mut write, &subject, kind, context).await?;
         let words = write
             .seal_words(&subject, id.uuid(), Which::Added, reason)
