@@ -18,8 +18,9 @@ pub(crate) struct Migration {
 /// From which version on each migration's result works. Add at the end; a published one never changes.
 ///
 /// Version 4 only adds, and is a contract all the same: an older program that went on planning would know nothing of holds and enable who is
-/// held, and one that erased would leave names behind.
-pub(crate) const WORKS_FROM: [i64; 4] = [1, 2, 3, 4];
+/// held, and one that erased would leave names behind. The same holds for version 5: an older program would make two people of two records that
+/// belong together.
+pub(crate) const WORKS_FROM: [i64; 5] = [1, 2, 3, 4, 5];
 
 /// The version of the schema this program works with.
 pub const SCHEMA_VERSION: i64 = WORKS_FROM.len() as i64;

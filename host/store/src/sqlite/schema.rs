@@ -15,6 +15,7 @@ fn migrations() -> Vec<Migration> {
         include_str!("../../migrations/sqlite/0002_staged_present.sql"),
         include_str!("../../migrations/sqlite/0003_two_stores.sql"),
         include_str!("../../migrations/sqlite/0004_personal_facts.sql"),
+        include_str!("../../migrations/sqlite/0005_whole_lifecycle.sql"),
     ])
 }
 
