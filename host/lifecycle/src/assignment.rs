@@ -60,7 +60,7 @@ impl Assignment {
     }
 }
 
-/// A role as the last plan gave it, recorded only where the next one must know: the role has an overlap, or a separation names it.
+/// A role as the last plan left it, recorded only where the next one must know: the role has an overlap, or a separation names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct HeldRole {
@@ -70,6 +70,9 @@ pub struct HeldRole {
     pub by_rule: bool,
     /// Since when no rule gives it any more, while it is kept for its overlap.
     pub since_lost: Option<Timestamp>,
+    /// A separation of duties did not let them have it. Kept, so that it does not seem to be there as soon as other roles give the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 /// A person may have what a separation of duties keeps apart.

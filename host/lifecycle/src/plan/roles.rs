@@ -250,7 +250,7 @@ impl<'a> Roles<'a> {
                 .iter()
                 .any(|separation| separation.of.iter().any(is_it))
         };
-        // What is withheld is not recorded: its overlap is over with this plan.
+        // Of what is withheld only that is recorded: its overlap is over with this plan.
         let given = self.givers.iter().zip(&self.given).filter(|(_, given)| **given);
         let kept = given.filter_map(|(givers, _)| givers.kept);
         self.next_change = earliest(self.next_change, kept.map(|kept| kept.until).min());
@@ -263,6 +263,14 @@ impl<'a> Roles<'a> {
                     role: role.name.clone(),
                     by_rule: by_rule || kept.is_some(),
                     since_lost: kept.map(|kept| kept.since),
+                    withheld: false,
+                });
+            } else if self.is_withheld(place) && separated(place) {
+                held.push(HeldRole {
+                    role: role.name.clone(),
+                    by_rule: false,
+                    since_lost: None,
+                    withheld: true,
                 });
             }
         }

@@ -140,15 +140,20 @@ fn is_duty(duty: &Duty, place: usize, role: &Role) -> bool {
     }
 }
 
-/// An entitlement is held when the account has it. A role is held when the last plan gave it, or when all it gives is there: a
-/// separation that is new in the policy takes nothing away.
+/// An entitlement is held when the account has it. A role is held when the last plan gave it, or, where the last plan did not judge it, when
+/// all it gives is there: a separation that is new in the policy takes nothing away.
 fn is_held(duty: &Duty, roles: &Roles<'_>, input: &PlanInput<'_>, state: IdentityState) -> bool {
     match duty {
         Duty::Entitlement(slot, id) => has_entitlement(input, slot, id),
         Duty::Role(place, name) => {
-            let recorded =
-                |held: &&crate::assignment::HeldRole| held.role == *name && held.since_lost.is_none();
-            input.held.iter().any(|held| recorded(&held)) || is_in_place(*place, roles, input, state)
+            let recorded = input
+                .held
+                .iter()
+                .find(|held| held.role == *name && held.since_lost.is_none());
+            match recorded {
+                Some(held) => !held.withheld,
+                None => is_in_place(*place, roles, input, state),
+            }
         }
     }
 }

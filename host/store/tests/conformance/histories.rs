@@ -182,6 +182,7 @@ async fn play(store: &impl Store, step: &Move, seen: &mut Seen, second: i64) {
                     role: name(&format!("role-{n}")),
                     by_rule: *overtake,
                     since_lost: None,
+                    withheld: false,
                 })
                 .collect();
             if *overtake {

@@ -434,6 +434,7 @@ async fn the_roles_a_plan_gave_are_kept_for_the_next() {
         role: name("payer"),
         by_rule: true,
         since_lost: Some(at(5)),
+        withheld: false,
     }];
     let mut plan = planned(&who, Vec::new());
     plan.held = held.clone();
@@ -515,6 +516,7 @@ async fn words_are_sealed_and_everything_goes_with_the_person() {
         role: name("payer"),
         by_rule: false,
         since_lost: None,
+        withheld: false,
     }];
     commit(&store, &[plan], 6).await;
     store.erase(who.id, "asked", &context(7)).await.unwrap();
