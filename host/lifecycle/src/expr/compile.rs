@@ -8,7 +8,7 @@ use cel::{Context, ExecutionError};
 use serde_json::{Value, json};
 
 use super::bounds::bounds;
-use super::names::{literal_pattern, walk};
+use super::names::{is_identity, literal_pattern, walk};
 use super::signatures::Kind;
 use super::values::{Variables, to_json, to_truth};
 use super::{
@@ -137,11 +137,20 @@ fn checked(
     let compiled = Compiled {
         path: path.to_owned(),
         source: source.to_owned(),
+        plain: plain_attribute(program.expression()),
         program,
         reads: names.reads,
     };
     check_types(&compiled, declared, wanted)?;
     Ok(compiled)
+}
+
+/// The attribute that is all of an expression: `identity.x`.
+fn plain_attribute(root: &IdedExpr) -> Option<String> {
+    match &root.expr {
+        Expr::Select(select) if is_identity(&select.operand) && !select.test => Some(select.field.clone()),
+        _ => None,
+    }
 }
 
 /// What an expression gives must be what is wanted.

@@ -41,9 +41,11 @@ mod dates;
 mod functions;
 mod names;
 mod signatures;
+mod tables;
 mod types;
 mod values;
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -56,6 +58,7 @@ use crate::attributes::Attributes;
 use crate::state::IdentityState;
 
 pub use compile::{Mistake, MistakeKind};
+pub use tables::Tables;
 use values::{Variables, oversize, to_json, to_truth};
 
 /// Most bytes of an expression: left-recursive chains overflow a 2 MiB stack from about 2,600.
@@ -122,6 +125,8 @@ struct Compiled {
     program: Program,
     /// The attributes it reads.
     reads: BTreeSet<String>,
+    /// The attribute it is nothing but: what most mappings are.
+    plain: Option<String>,
 }
 
 /// What the result must be.
@@ -209,7 +214,23 @@ impl Mapper {
     /// # Errors
     /// It cannot be evaluated.
     pub fn value(&self, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
+        let plain = self.0.plain.as_ref().and_then(|name| scope.attributes.get(name));
+        match plain {
+            Some(value) if !value.is_null() && oversize(value).is_none() => Ok(value.clone()),
+            Some(_) | None => match scope.tables {
+                Some(tables) => tables.borrow_mut().value(self, scope),
+                None => self.evaluate(scope),
+            },
+        }
+    }
+
+    fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, ExpressionError> {
         self.0.evaluate(scope, to_json)
+    }
+
+    /// The attributes of the person it reads, in order.
+    pub fn reads(&self) -> impl Iterator<Item = &str> {
+        self.0.reads.iter().map(String::as_str)
     }
 
     /// An error that says why its value is of no use for a person.
@@ -222,7 +243,10 @@ impl Mapper {
 #[derive(Debug)]
 pub struct Scope<'a> {
     attributes: &'a Attributes,
-    variables: Variables<'a>,
+    state: IdentityState,
+    /// Made for the first expression that is evaluated: where tables know everything there is none.
+    variables: OnceCell<Variables<'a>>,
+    tables: Option<&'a RefCell<Tables>>,
 }
 
 impl<'a> Scope<'a> {
@@ -230,12 +254,35 @@ impl<'a> Scope<'a> {
     pub fn new(attributes: &'a Attributes, state: IdentityState) -> Self {
         Self {
             attributes,
-            variables: Variables::new(attributes, state),
+            state,
+            variables: OnceCell::new(),
+            tables: None,
         }
+    }
+
+    /// The same; what was worked out for others who have the same values is taken from the tables of these very expressions.
+    pub(crate) fn with_tables(
+        attributes: &'a Attributes,
+        state: IdentityState,
+        tables: Option<&'a RefCell<Tables>>,
+    ) -> Self {
+        Self {
+            tables,
+            ..Self::new(attributes, state)
+        }
+    }
+
+    /// For each rule the tables were made for whether it holds; `None` without tables.
+    pub(crate) fn hold(&self) -> Option<Result<Vec<bool>, ExpressionError>> {
+        self.tables.map(|tables| tables.borrow_mut().hold(self))
     }
 }
 
 impl Compiled {
+    fn reads(&self) -> Vec<String> {
+        self.reads.iter().cloned().collect()
+    }
+
     fn evaluate<T>(
         &self,
         scope: &Scope<'_>,
@@ -250,7 +297,12 @@ impl Compiled {
         });
         let result = match too_large {
             Some(message) => Err(message),
-            None => self.run(&scope.variables, read),
+            None => {
+                let variables = scope
+                    .variables
+                    .get_or_init(|| Variables::new(scope.attributes, scope.state));
+                self.run(variables, read)
+            }
         };
         result.map_err(|message| self.error(message))
     }

@@ -6,11 +6,13 @@
 mod current_state;
 mod desired;
 mod names;
+mod planner;
 mod roles;
 mod separation;
 mod steps;
 mod work_table;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -23,7 +25,7 @@ use crate::attributes::Attributes;
 use crate::cause::Cause;
 use crate::connector::Capabilities;
 use crate::diff::Managed;
-use crate::expr::{ExpressionError, Scope};
+use crate::expr::{ExpressionError, Scope, Tables};
 use crate::facts::{Hold, HoldKind, SourceRecord};
 use crate::name::{RoleName, TargetName};
 use crate::operation::{Priority, Work};
@@ -34,6 +36,7 @@ use crate::state::{IdentityState, StateAt, earliest, hold_at, hold_phrase, next_
 use crate::targets::ApplyMode;
 
 pub use crate::diff::{AttributeDiff, Note};
+pub use planner::Planner;
 pub use work_table::work_markdown;
 
 use current_state::{CurrentState, current_state};
@@ -137,6 +140,18 @@ pub fn plan_identity(
     zones: &TimeZoneDatabase,
     now: Timestamp,
 ) -> IdentityPlan {
+    plan_with(input, policy, None, targets, zones, now)
+}
+
+/// The same, with tables of this very policy if there are some.
+fn plan_with(
+    input: &PlanInput<'_>,
+    policy: &Policy,
+    tables: Option<&RefCell<Tables>>,
+    targets: &BTreeMap<TargetName, TargetFacts>,
+    zones: &TimeZoneDatabase,
+    now: Timestamp,
+) -> IdentityPlan {
     let known: Vec<&SourceRecord> = input
         .records
         .iter()
@@ -167,7 +182,7 @@ pub fn plan_identity(
         &desired::Wish {
             policy,
             input,
-            scope: &Scope::new(&attributes, in_force),
+            scope: &Scope::with_tables(&attributes, in_force, tables),
             state: in_force,
             cause: &access_cause,
             now,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{ExpressionError, Make, Person, Policy, Role};
 use crate::account::AccountSlot;
 use crate::attributes::Attributes;
-use crate::expr::Scope;
+use crate::expr::{Scope, Tables};
 use crate::facts::{Employment, SourceRecord};
 use crate::name::SourceName;
 use crate::state::{Standing, standings};
@@ -127,8 +127,24 @@ impl Policy {
 
     /// For each role whether its rule holds.
     pub(crate) fn by_rule(&self, scope: &Scope<'_>) -> Result<Vec<bool>, ExpressionError> {
+        if let Some(known) = scope.hold() {
+            return known;
+        }
         let holds = |role: &Role| role.when.as_ref().map_or(Ok(false), |when| when.holds(scope));
         self.roles.iter().map(holds).collect()
+    }
+
+    /// Empty tables for the rules and mappings of this policy.
+    pub(crate) fn tables(&self) -> Tables {
+        let mappings = self
+            .mappings
+            .values()
+            .flat_map(|mapping| mapping.attributes.values());
+        let mappers = mappings.flat_map(|attribute| match &attribute.make {
+            Make::Value(mapper) => std::slice::from_ref(mapper),
+            Make::Unique { candidates, .. } => candidates.as_slice(),
+        });
+        Tables::new(self.roles.iter().map(|role| role.when.as_ref()), mappers)
     }
 
     /// Whether a role gives an account, by itself or through a role it includes.
