@@ -1,17 +1,23 @@
 //! The active documents: checked and activated here, read from the store and compiled once per version.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::join_all;
+use serde_json::Value;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::document::{DocumentError, DocumentErrors};
 use usher_lifecycle::name::TargetName;
-use usher_lifecycle::plan::TargetFacts;
+use usher_lifecycle::plan::{Planner, TargetFacts};
 use usher_lifecycle::policy::{self, Policy};
 use usher_lifecycle::schema::AccountSchema;
 use usher_lifecycle::targets::{self, Target, Targets};
-use usher_store::{Document, DocumentKind, NewDocument};
+use usher_store::DocumentKind;
+
+mod proposed;
+
+pub(crate) use proposed::Prepared;
+pub use proposed::Proposed;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, TargetError};
@@ -20,7 +26,25 @@ use crate::ports::ResolvedTarget;
 /// The policy in force.
 pub(crate) struct ActivePolicy {
     pub(crate) version: i64,
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
+    /// What planning under it has learned of its rules. Locked for a page of people, never over an await.
+    planner: Mutex<Planner>,
+}
+
+impl ActivePolicy {
+    pub(crate) fn new(version: i64, policy: Policy) -> Self {
+        let policy = Arc::new(policy);
+        Self {
+            version,
+            planner: Mutex::new(Planner::new(Arc::clone(&policy))),
+            policy,
+        }
+    }
+
+    pub(crate) fn planner(&self) -> MutexGuard<'_, Planner> {
+        // What it remembers is right even if somebody else's thought ended in the middle: entries are whole.
+        self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The targets in force; none when no document is active (version 0).
@@ -75,13 +99,12 @@ impl Engine {
     /// # Errors
     /// As [`Engine::check_policy`]; nothing is activated then.
     pub async fn activate_policy(&self, file: &str, text: &str, actor: Actor) -> Result<i64, EngineError> {
-        self.check_policy(file, text).await?;
-        let document = NewDocument {
+        let proposed = Proposed {
             kind: DocumentKind::Policy,
-            text: text.to_owned(),
-            resolved: serde_json::Value::Null,
+            file,
+            text,
         };
-        Ok(self.ports.store.activate(document, &self.context(actor)).await?)
+        self.activate(&proposed, None, actor).await
     }
 
     /// Checks a targets document: its own mistakes, those against the active policy, and every target's connector under the target's
@@ -119,25 +142,12 @@ impl Engine {
     /// Mistakes in the document, targets whose connector cannot be had, an active policy that asks for what is no longer there.
     /// Nothing is activated then.
     pub async fn activate_targets(&self, file: &str, text: &str, actor: Actor) -> Result<i64, EngineError> {
-        let resolved = self.check_targets(file, text).await?;
-        let before = self.targets().await?.version;
-        let resolved = serde_json::to_value(resolved).map_err(|error| EngineError::Unreadable {
-            kind: "targets",
-            version: 0,
-            reason: error.to_string(),
-        })?;
-        let document = NewDocument {
+        let proposed = Proposed {
             kind: DocumentKind::Targets,
-            text: text.to_owned(),
-            resolved,
+            file,
+            text,
         };
-        let context = self.context(actor);
-        let version = self.ports.store.activate(document, &context).await?;
-        if version != before {
-            // What made a target rest may be put right by it; if not, it rests again after one call.
-            self.ports.store.end_rests(&[], &context).await?;
-        }
-        Ok(version)
+        self.activate(&proposed, None, actor).await
     }
 
     async fn resolve(&self, targets: &Targets) -> Result<BTreeMap<TargetName, ResolvedTarget>, EngineError> {
@@ -182,12 +192,7 @@ impl Engine {
         if let Some(active) = kept.as_ref().filter(|active| active.version == document.version) {
             return Ok(Some(Arc::clone(active)));
         }
-        let policy = policy::parse("policy", &document.text)
-            .map_err(|errors| unreadable("policy", &document, &errors))?;
-        let active = Arc::new(ActivePolicy {
-            version: document.version,
-            policy,
-        });
+        let active = Arc::new(compile_policy(document.version, &document.text)?);
         *kept = Some(Arc::clone(&active));
         Ok(Some(active))
     }
@@ -201,7 +206,11 @@ impl Engine {
         if let Some(active) = kept.as_ref().filter(|active| active.version == document.version) {
             return Ok(Arc::clone(active));
         }
-        let active = Arc::new(compile_targets(&document)?);
+        let active = Arc::new(compile_targets(
+            document.version,
+            &document.text,
+            document.resolved,
+        )?);
         *kept = Some(Arc::clone(&active));
         Ok(active)
     }
@@ -246,18 +255,22 @@ impl Engine {
     }
 }
 
-fn compile_targets(document: &Document) -> Result<ActiveTargets, EngineError> {
-    let targets = targets::parse("targets", &document.text)
-        .map_err(|errors| unreadable("targets", document, &errors))?;
-    let resolved: BTreeMap<TargetName, ResolvedTarget> = serde_json::from_value(document.resolved.clone())
-        .map_err(|error| unreadable("targets", document, &error))?;
+fn compile_policy(version: i64, text: &str) -> Result<ActivePolicy, EngineError> {
+    let policy = policy::parse("policy", text).map_err(|errors| unreadable("policy", version, &errors))?;
+    Ok(ActivePolicy::new(version, policy))
+}
+
+fn compile_targets(version: i64, text: &str, resolved: Value) -> Result<ActiveTargets, EngineError> {
+    let unreadable = |reason: &dyn std::fmt::Display| unreadable("targets", version, reason);
+    let targets = targets::parse("targets", text).map_err(|errors| unreadable(&errors))?;
+    let resolved: BTreeMap<TargetName, ResolvedTarget> =
+        serde_json::from_value(resolved).map_err(|error| unreadable(&error))?;
     let mut facts = BTreeMap::new();
     for (name, target) in &targets.targets {
         let known = resolved
             .get(name)
-            .ok_or_else(|| unreadable("targets", document, &format!("target {name} was not resolved")))?;
-        let schema = AccountSchema::parse(&known.account_schema)
-            .map_err(|error| unreadable("targets", document, &error))?;
+            .ok_or_else(|| unreadable(&format!("target {name} was not resolved")))?;
+        let schema = AccountSchema::parse(&known.account_schema).map_err(|error| unreadable(&error))?;
         let capabilities = known.descriptor.capabilities;
         facts.insert(
             name.clone(),
@@ -269,17 +282,17 @@ fn compile_targets(document: &Document) -> Result<ActiveTargets, EngineError> {
         );
     }
     Ok(ActiveTargets {
-        version: document.version,
+        version,
         targets,
         resolved,
         facts,
     })
 }
 
-fn unreadable(kind: &'static str, document: &Document, reason: &dyn std::fmt::Display) -> EngineError {
+fn unreadable(kind: &'static str, version: i64, reason: &dyn std::fmt::Display) -> EngineError {
     EngineError::Unreadable {
         kind,
-        version: document.version,
+        version,
         reason: reason.to_string(),
     }
 }

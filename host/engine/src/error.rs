@@ -21,6 +21,14 @@ pub enum EngineError {
     /// A saved plan is out of date: what changed, one line each. Make a new one. Nothing was done.
     #[error("the plan is out of date: {}. Make a new plan and look at it again; nothing was done", .0.join("; "))]
     Stale(Vec<String>),
+    /// What a document would change is not what was looked at. Look again. Nothing was activated.
+    #[error(
+        "what the document would change is not what was looked at: its digest is {found} now. Look at it again; nothing was activated"
+    )]
+    Differs {
+        /// The digest now.
+        found: String,
+    },
     /// An active document in the store can no longer be read. It was valid when it was activated.
     #[error("the active {kind} document (version {version}) cannot be read by this program: {reason}")]
     Unreadable {

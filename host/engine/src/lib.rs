@@ -20,6 +20,7 @@ pub mod serve;
 pub mod sim;
 pub mod views;
 
+pub use documents::Proposed;
 pub use engine::{Engine, Ports};
 pub use error::{EngineError, TargetError};
 pub use observer::{Ending, NoObserver, Observer, Outcomes, Part, Seen};

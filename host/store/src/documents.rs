@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use usher_lifecycle::cause::Actor;
 
-use crate::{Context, StoreError};
+use crate::{Context, StoreError, StoreVersions};
 
 /// Which document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +42,12 @@ pub struct Document {
     pub resolved: Value,
     /// Since when it is active.
     pub activated_at: Timestamp,
+    /// Who made it active; `None` for a version from before this was kept with it (the audit tells).
+    pub activated_by: Option<Actor>,
 }
+
+/// Most versions of a document read at once: they come with their texts.
+pub const VERSIONS_MAX: u32 = 50;
 
 /// What is known of a stored component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -72,9 +78,25 @@ pub struct Artifact {
 pub trait Documents: Send + Sync {
     /// The active version of a document, if any was activated.
     async fn document(&self, kind: DocumentKind) -> Result<Option<Document>, StoreError>;
-    /// Makes a new version active, all identities due for planning, and returns its number. The same text and resolution as the
-    /// active version changes nothing and returns the active number.
+    /// One version of a document, active or not. `NotFound` says which there are.
+    async fn document_version(&self, kind: DocumentKind, version: i64) -> Result<Document, StoreError>;
+    /// Versions of a document, newest first, those before `before` if it is given; at most `limit` and [`VERSIONS_MAX`].
+    async fn document_versions(
+        &self,
+        kind: DocumentKind,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Document>, StoreError>;
+    /// Makes a new version active, lets [`Planning::outdated`](crate::Planning::outdated) begin anew, and returns its number. The same text and
+    /// resolution as the active version changes nothing and returns the active number.
     async fn activate(&self, document: NewDocument, context: &Context) -> Result<i64, StoreError>;
+    /// The same, if the active documents are still of these versions; else `Stale`, and nothing is activated.
+    async fn activate_after(
+        &self,
+        document: NewDocument,
+        seen: StoreVersions,
+        context: &Context,
+    ) -> Result<i64, StoreError>;
     /// Adds a component; the same bytes twice is no error.
     async fn add_artifact(
         &self,

@@ -33,7 +33,7 @@ pub mod sqlite;
 
 pub use audit::{Audit, AuditPage, AuditQuery, AuditRecord, AuditRow, Checkpoints, Evidence, Verified};
 pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointBody};
-pub use documents::{Artifact, ArtifactInfo, Document, DocumentKind, Documents, NewDocument};
+pub use documents::{Artifact, ArtifactInfo, Document, DocumentKind, Documents, NewDocument, VERSIONS_MAX};
 pub use erase::{Erased, Erasure};
 pub use error::{DiskTrouble, StoreError};
 pub use facts::{Change, FactsStore, IndexEntry, NewSnapshot, Snapshot, SnapshotState, StagedRecord};
@@ -48,7 +48,7 @@ pub use personal_facts::{
     ASSIGNMENTS_MAX, EXCEPTIONS_MAX, Ended, FactId, FactPage, HOLDS_MAX, NewFact, PersonalFact,
     PersonalFacts, REASON_BYTES_MAX, StoredFact,
 };
-pub use planning::{NewOperation, PlanCommit, Planned, Planning};
+pub use planning::{DocumentVersions, NewOperation, Outdated, PlanCommit, Planned, Planning};
 pub use replicas::{Duty, Membership, Replicas, Wakes};
 pub use reservations::{
     BAR_MAX, CANDIDATES_MAX, NameRequest, NamesTaken, RESERVED_BYTES_MAX, Reservations, StoredReservation,

@@ -62,17 +62,57 @@ pub struct PlanCommit {
     pub operations: u64,
 }
 
+/// Versions of the two documents; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DocumentVersions {
+    /// Of the policy.
+    pub policy: i64,
+    /// Of the targets.
+    pub targets: i64,
+}
+
+impl DocumentVersions {
+    /// Those of a moment.
+    pub const fn of(versions: StoreVersions) -> Self {
+        Self {
+            policy: versions.policy,
+            targets: versions.targets,
+        }
+    }
+}
+
+/// People whom a new document may concern.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outdated {
+    /// At the beginning of a look: the documents as which everybody is, if that is known. If the active ones plan no differently, there is
+    /// nobody to look for.
+    pub base: Option<DocumentVersions>,
+    /// The next of them.
+    pub rows: Vec<IdentityRow>,
+}
+
 /// Planning.
 #[async_trait]
 pub trait Planning: Send + Sync {
-    /// Up to `limit` identities that are dirty, or whose state changes by `now`, or that were planned under other documents than `versions`.
+    /// Up to `limit` identities that are dirty, or whose state changes by `now`.
     /// `Stale` while an accepted snapshot is not absorbed: half-new facts are never planned from.
-    async fn due(
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<IdentityRow>, StoreError>;
+    /// Up to `limit` identities, in order, that were not looked through yet since one of the active documents became active, and were not
+    /// planned since; an empty page when none is left, `None` once [`Self::looked_through`] said so. `Stale` as [`Self::due`], and when `versions` does not
+    /// name the active documents.
+    async fn outdated(
         &self,
         now: Timestamp,
         versions: StoreVersions,
         limit: u32,
-    ) -> Result<Vec<IdentityRow>, StoreError>;
+    ) -> Result<Option<Outdated>, StoreError>;
+    /// Everybody up to this identity is as the documents of `versions` want them, or everybody is (`None`). Changes nothing when others are
+    /// active meanwhile, and never goes back.
+    async fn looked_through(
+        &self,
+        versions: StoreVersions,
+        up_to: Option<IdentityRef>,
+    ) -> Result<(), StoreError>;
     /// Records decisions, at most 512 identities a call. An identity is skipped as stale when its facts version differs or any of its
     /// superseded operations has been claimed meanwhile.
     /// `Stale` for the whole call when `versions` does not name the active documents any more.

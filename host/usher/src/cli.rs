@@ -107,10 +107,10 @@ pub(crate) enum Command {
     Init(commands::init::Init),
     /// The policy document: sources, roles, mappings.
     #[command(subcommand)]
-    Policy(commands::policy::PolicyCommand),
+    Policy(commands::document::DocumentCommand),
     /// The targets document: connected systems, grants, limits.
     #[command(subcommand)]
-    Targets(commands::targets::TargetsCommand),
+    Targets(commands::document::DocumentCommand),
     /// Connectors: the WebAssembly components that speak to systems.
     #[command(subcommand)]
     Connector(commands::connector::ConnectorCommand),

@@ -233,6 +233,8 @@ impl From<EngineError> for Failure {
                 )
                 .advice("make a new plan with `usher plan --out FILE`, look at it, then apply that")
             }
+            EngineError::Differs { .. } => Self::new(Exit::Stale, message)
+                .advice("look at it with `diff`, which ends with the digest to expect"),
             EngineError::Unreadable { .. } => Self::new(Exit::Folder, message)
                 .advice("activate a corrected document, or use the version of usher that activated it"),
             EngineError::Frozen(reason) => refused(&reason),

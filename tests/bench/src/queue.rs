@@ -71,7 +71,7 @@ pub(crate) async fn fill(store: &Arc<SqlStore>, people: usize, targets: &[&str])
     let random = Counted::default();
     loop {
         let at = WallClock.now();
-        let due = store.due(at, versions, BATCH * 4).await?;
+        let due = store.due(at, BATCH * 4).await?;
         if due.is_empty() {
             return Ok(());
         }

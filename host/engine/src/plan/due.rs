@@ -1,15 +1,21 @@
-//! The plan transaction: identities that are due get their state recorded and their operations put into the queue.
+//! The plan transaction: identities that are due get their state recorded and their operations put into the queue; and those for whom a new
+//! document changes something.
+//!
+//! After a document became active everybody is looked through, page by page, but only who is planned differently is written to. Where the two
+//! versions differ in nothing that planning looks at, nobody is. What changes by itself meanwhile goes first.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::ids::OperationId;
 use usher_lifecycle::queue::{Queued, reconcile};
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::{Context, NewOperation, Planned};
+use usher_store::{Context, DocumentVersions, NewOperation, Planned, StoreError, StoreVersions};
 
 use super::preview::{Thought, plan_problem};
 use super::report::PlanProblem;
-use crate::documents::ActiveTargets;
+use crate::documents::{ActivePolicy, ActiveTargets};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::ports::Point;
@@ -17,19 +23,60 @@ use crate::progress::{Phase, Progress};
 
 /// Identities planned in one transaction: short enough to hold the database for about 20 ms.
 const BATCH: u32 = 256;
+/// Identities looked through at once after a document became active: a few MiB, and what is urgent does not wait long behind it.
+const PAGE: u32 = 500;
+/// How often documents may become active in between while both are read.
+const ACTIVATIONS_MAX: u32 = 10;
 /// Batches in a row in which every identity had changed meanwhile, before planning is left for the next round.
 const STALE_BATCHES_MAX: u32 = 5;
 /// Most problems kept of one round.
 const PROBLEMS_MAX: usize = 1_000;
 
+/// The documents a batch is planned under, and the moment.
+struct Under {
+    policy: Arc<ActivePolicy>,
+    targets: Arc<ActiveTargets>,
+    versions: StoreVersions,
+    context: Context,
+}
+
+/// Whether a decision says anything that is not recorded already.
+fn is_news(planned: &Planned, thought: &Thought) -> bool {
+    let Planned {
+        reference: _,
+        facts_version: _,
+        state,
+        // Only told with a change of the state.
+        state_cause: _,
+        next_change_at,
+        held,
+        superseded,
+        replan,
+        operations,
+    } = planned;
+    // The store keeps microseconds.
+    let micros = |at: Option<Timestamp>| at.map(Timestamp::as_microsecond);
+    let row = &thought.row;
+    Some(*state) != row.state
+        || micros(*next_change_at) != micros(row.next_change_at)
+        || *held != row.held
+        || *replan
+        || !superseded.is_empty()
+        || !operations.is_empty()
+}
+
 /// What planning one batch of identities came to.
 #[derive(Debug, Default)]
 pub(crate) struct PlannedBatch {
     pub(crate) planned: u64,
+    /// Identities that a new document does not concern.
+    pub(crate) unconcerned: u64,
     /// Identities that had changed meanwhile.
     pub(crate) stale: u64,
     pub(crate) operations: u64,
     pub(crate) problems: Vec<PlanProblem>,
+    /// Nothing came of it: all had changed meanwhile.
+    pub(crate) in_vain: bool,
 }
 
 /// What one round of planning did.
@@ -48,56 +95,137 @@ impl Engine {
         progress: &dyn Progress,
     ) -> Result<PlannedDue, EngineError> {
         let mut round = PlannedDue::default();
-        let mut stale_batches = 0;
+        let (mut stale_batches, mut looked_at) = (0, 0);
         while stale_batches < STALE_BATCHES_MAX
             && let Some(batch) = self.plan_batch(&context.actor).await?
         {
-            stale_batches = if batch.planned == 0 { stale_batches + 1 } else { 0 };
+            stale_batches = if batch.in_vain { stale_batches + 1 } else { 0 };
             round.planned += batch.planned;
             round.operations += batch.operations;
             let room = PROBLEMS_MAX.saturating_sub(round.problems.len());
             round.problems.extend(batch.problems.into_iter().take(room));
-            progress.at(Phase::Planning, round.planned, 0);
+            looked_at += batch.planned + batch.unconcerned;
+            progress.at(Phase::Planning, looked_at, 0);
         }
         Ok(round)
     }
 
     /// Plans some of the identities that are due; `None` when none is.
     pub(crate) async fn plan_batch(&self, actor: &Actor) -> Result<Option<PlannedBatch>, EngineError> {
-        let (policy, targets) = (self.policy().await?, self.targets().await?);
-        let versions = self.ports.store.versions().await?;
-        let now = self.ports.clock.now();
-        let rows = self.ports.store.due(now, versions, BATCH).await?;
+        let under = self.under(actor).await?;
+        let now = under.context.at;
+        let rows = self.ports.store.due(now, BATCH).await?;
         if rows.is_empty() {
+            return self.plan_outdated(&under).await;
+        }
+        let thoughts = self.think_of_all(rows, &under.policy, &under.targets, now);
+        let mut batch = PlannedBatch::default();
+        let planned = self.decide_all(&thoughts, &under, &mut batch).await?;
+        self.record(&planned, &under, &mut batch).await?;
+        batch.in_vain = batch.planned == 0;
+        Ok(Some(batch))
+    }
+
+    /// The documents of now, with the versions they are.
+    async fn under(&self, actor: &Actor) -> Result<Under, EngineError> {
+        for _ in 0..ACTIVATIONS_MAX {
+            let versions = self.ports.store.versions().await?;
+            let (policy, targets) = (self.policy().await?, self.targets().await?);
+            if (policy.version, targets.version) == (versions.policy, versions.targets) {
+                return Ok(Under {
+                    policy,
+                    targets,
+                    versions,
+                    context: self.context(actor.clone()),
+                });
+            }
+        }
+        Err(EngineError::Store(StoreError::Contended(
+            "documents become active faster than they can be read".to_owned(),
+        )))
+    }
+
+    /// Looks the next page of identities through for those whom the active documents concern; `None` when there is none left.
+    async fn plan_outdated(&self, under: &Under) -> Result<Option<PlannedBatch>, EngineError> {
+        let (store, versions) = (&self.ports.store, under.versions);
+        let now = under.context.at;
+        let Some(outdated) = store.outdated(now, versions, PAGE).await? else {
+            return Ok(None);
+        };
+        let last = outdated.rows.last().map(|row| row.reference);
+        let nobody = match outdated.base {
+            Some(base) => self.plans_as(base, under).await?,
+            None => false,
+        };
+        if last.is_none() || nobody {
+            store.looked_through(versions, None).await?;
             return Ok(None);
         }
-        let context = Context {
-            actor: actor.clone(),
-            at: now,
-        };
-        let thoughts: Vec<Thought> = rows
-            .into_iter()
-            .map(|row| self.think(row, &policy, &targets, now))
-            .collect();
-        // Before the plan is recorded: whoever gets a name now is planned again with it, also after a crash in between.
-        let without = self.reserve_names(&thoughts, &context).await?;
+        let thoughts = self.think_of_all(outdated.rows, &under.policy, &under.targets, now);
         let mut batch = PlannedBatch::default();
+        let mut planned = self.decide_all(&thoughts, under, &mut batch).await?;
+        let looked_at = planned.len() as u64;
+        let mut thoughts = thoughts.iter();
+        planned.retain(|planned| thoughts.next().is_none_or(|thought| is_news(planned, thought)));
+        batch.unconcerned = looked_at - planned.len() as u64;
+        for some in planned.chunks(BATCH as usize) {
+            self.record(some, under, &mut batch).await?;
+        }
+        // Who changed in between is dirty, or had an operation begun: the page is looked at again.
+        batch.in_vain = batch.stale > 0;
+        if !batch.in_vain {
+            store.looked_through(versions, last).await?;
+        }
+        Ok(Some(batch))
+    }
+
+    /// Whether the active documents plan as those versions did.
+    async fn plans_as(&self, base: DocumentVersions, under: &Under) -> Result<bool, EngineError> {
+        let (policy, targets) = match self.documents_of(base).await {
+            Ok((Some(policy), targets)) => (policy, targets),
+            // There was none, or this program cannot read it any more: everybody is looked at.
+            Ok((None, _)) | Err(EngineError::Unreadable { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(targets.facts == under.targets.facts && policy.policy.plans_as(&under.policy.policy))
+    }
+
+    /// What is recorded of each, in the same order, after the names they ask for are reserved.
+    async fn decide_all(
+        &self,
+        thoughts: &[Thought],
+        under: &Under,
+        batch: &mut PlannedBatch,
+    ) -> Result<Vec<Planned>, EngineError> {
+        // Before the plan is recorded: whoever gets a name now is planned again with it, also after a crash in between.
+        let without = self.reserve_names(thoughts, &under.context).await?;
         let mut planned = Vec::with_capacity(thoughts.len());
-        for thought in &thoughts {
+        for thought in thoughts {
             let problems = thought.plan.problems.iter();
             batch
                 .problems
                 .extend(problems.map(|error| plan_problem(thought, error)));
-            planned.push(self.decide(thought, &targets, now));
+            planned.push(self.decide(thought, &under.targets, under.context.at));
         }
         batch.problems.extend(without);
+        Ok(planned)
+    }
+
+    /// The plan transaction.
+    async fn record(
+        &self,
+        planned: &[Planned],
+        under: &Under,
+        batch: &mut PlannedBatch,
+    ) -> Result<(), EngineError> {
         self.ports.probes.reached(Point::BeforePlanCommit);
-        let commit = self.ports.store.commit_plan(&planned, versions, &context).await?;
+        let store = &self.ports.store;
+        let commit = store.commit_plan(planned, under.versions, &under.context).await?;
         self.ports.probes.reached(Point::AfterPlanCommit);
-        batch.planned = commit.planned;
-        batch.stale = commit.stale;
-        batch.operations = commit.operations;
-        Ok(Some(batch))
+        batch.planned += commit.planned;
+        batch.stale += commit.stale;
+        batch.operations += commit.operations;
+        Ok(())
     }
 
     /// What is recorded for one identity.

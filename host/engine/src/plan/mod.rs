@@ -1,10 +1,15 @@
 //! Planning: what would be done (a preview, nothing written) and what is to be done (operations put into the queue).
 
+mod difference;
 mod due;
 mod names;
 mod preview;
 mod report;
 
+pub use difference::{
+    AccountDifference, DIFFERENCE_PEOPLE_MAX, Difference, DifferencePage, DifferenceTotal, PersonDifference,
+    RoleDifference, StepChange, StepDifference,
+};
 pub(crate) use due::PlannedDue;
 pub(crate) use preview::{Thought, display_name, entitlement_of, plan_problem, plan_step, shown_diff};
 pub use report::{

@@ -13,7 +13,7 @@ use usher_lifecycle::expr::ExpressionError;
 use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::operation::{OperationState, Work};
-use usher_lifecycle::plan::{AccountPlan, IdentityPlan, PlanInput, Step, plan_identity};
+use usher_lifecycle::plan::{AccountPlan, IdentityPlan, PlanInput, Planner, Step};
 use usher_lifecycle::targets::ApplyMode;
 use usher_store::{IdentityRow, OpenOperation};
 
@@ -54,8 +54,31 @@ impl Engine {
     /// Plans one identity. Pure but for the zone database.
     pub(crate) fn think(
         &self,
-        mut row: IdentityRow,
+        row: IdentityRow,
         policy: &ActivePolicy,
+        targets: &ActiveTargets,
+        now: Timestamp,
+    ) -> Thought {
+        self.think_with(&mut policy.planner(), row, targets, now)
+    }
+
+    /// Plans a page of identities.
+    pub(crate) fn think_of_all(
+        &self,
+        rows: Vec<IdentityRow>,
+        policy: &ActivePolicy,
+        targets: &ActiveTargets,
+        now: Timestamp,
+    ) -> Vec<Thought> {
+        let mut planner = policy.planner();
+        let think = |row| self.think_with(&mut planner, row, targets, now);
+        rows.into_iter().map(think).collect()
+    }
+
+    fn think_with(
+        &self,
+        planner: &mut Planner,
+        mut row: IdentityRow,
         targets: &ActiveTargets,
         now: Timestamp,
     ) -> Thought {
@@ -68,23 +91,27 @@ impl Engine {
             let observed = std::mem::replace(&mut account.observed, ObservedAccount::absent());
             accounts.push((account.slot.clone(), observed));
         }
-        let input = PlanInput {
-            records: &row.records,
-            accounts: &accounts,
-            recorded: row.state,
-            holds: &row.holds,
-            assignments: &row.assignments,
-            held: &row.held,
-            exceptions: &row.exceptions,
-            reservations: &row.reservations,
-        };
-        let plan = plan_identity(&input, &policy.policy, &targets.facts, &self.ports.zones, now);
+        let plan = planner.plan(&input(&row, &accounts), &targets.facts, &self.ports.zones, now);
         Thought {
             row,
             open,
             accounts,
             plan,
         }
+    }
+
+    /// Plans somebody under other documents too.
+    pub(crate) fn think_again(
+        &self,
+        thought: &Thought,
+        policy: &ActivePolicy,
+        targets: &ActiveTargets,
+        now: Timestamp,
+    ) -> IdentityPlan {
+        let input = input(&thought.row, &thought.accounts);
+        policy
+            .planner()
+            .plan(&input, &targets.facts, &self.ports.zones, now)
     }
 
     /// The full plan at this moment. Nothing is written.
@@ -106,11 +133,24 @@ impl Engine {
             let rows = self.ports.store.identities_page(after, PAGE).await?;
             let Some(last) = rows.last() else { break };
             after = Some(last.reference);
-            for row in rows {
-                making.add(&self.think(row, &policy, &targets, now));
+            for thought in self.think_of_all(rows, &policy, &targets, now) {
+                making.add(&thought);
             }
         }
         Ok(making.finish())
+    }
+}
+
+fn input<'a>(row: &'a IdentityRow, accounts: &'a [(AccountSlot, ObservedAccount)]) -> PlanInput<'a> {
+    PlanInput {
+        records: &row.records,
+        accounts,
+        recorded: row.state,
+        holds: &row.holds,
+        assignments: &row.assignments,
+        held: &row.held,
+        exceptions: &row.exceptions,
+        reservations: &row.reservations,
     }
 }
 
@@ -186,17 +226,18 @@ impl Making<'_> {
                 }
             })
             .collect();
-        self.plan.digest = self
-            .hasher
-            .finalize()
-            .iter()
-            .fold(String::new(), |mut hex, byte| {
-                // Writing into a String cannot fail.
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            });
+        self.plan.digest = hex(&self.hasher.finalize());
         self.plan
     }
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn entry(thought: &Thought, account: &AccountPlan, apply: ApplyMode, now: Timestamp) -> PlanEntry {

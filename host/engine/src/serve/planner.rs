@@ -83,7 +83,7 @@ impl Planner {
                 self.behind_since = None;
                 break;
             };
-            stale_batches = if batch.planned == 0 { stale_batches + 1 } else { 0 };
+            stale_batches = if batch.in_vain { stale_batches + 1 } else { 0 };
             let since = *self.behind_since.get_or_insert(began);
             self.serving.observer.saw(Seen::Planned {
                 identities: batch.planned,

@@ -28,6 +28,7 @@ mod evaluate;
 mod mapping;
 mod parse;
 mod role;
+mod same;
 mod separation;
 mod source;
 

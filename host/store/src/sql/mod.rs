@@ -29,6 +29,7 @@ mod name_key;
 pub(crate) mod operations;
 pub(crate) mod outcome_batch;
 pub(crate) mod outcomes;
+pub(crate) mod outdated;
 pub(crate) mod personal_facts;
 mod personal_words;
 pub(crate) mod plan_queue;

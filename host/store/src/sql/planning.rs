@@ -11,12 +11,15 @@ use uuid::Uuid;
 use super::SqlStore;
 use super::cells::{Cells, failed, identity_state_code, json_of, micros, numbers};
 use super::db::{Sql, query};
+use super::documents::settled;
 use super::identities::{load, versions};
 use super::operations::promote;
 use super::plan_queue::{Overtaken, add_operations, overtaken, supersede};
 use super::snapshots::refuse_while_unabsorbed;
 use super::write::{Entry, Raised, Subject, Write};
-use crate::{Context, IdentityRow, PlanCommit, Planned, Planning, StoreError, StoreVersions};
+use crate::{
+    Context, IdentityRef, IdentityRow, Outdated, PlanCommit, Planned, Planning, StoreError, StoreVersions,
+};
 
 /// Identities recorded in one transaction.
 const IDENTITIES_MAX: usize = 512;
@@ -27,15 +30,13 @@ const DUE_MAX: u32 = 2_000;
 
 pub(crate) const DOING: &str = "recording a plan";
 
-/// Three bounded index ranges; `planned_under` is read where the row is not dirty, so that an import does not touch its index.
+/// Two bounded index ranges.
 pub(crate) const DUE: &str = "
-    SELECT id FROM (SELECT id FROM identity WHERE dirty = 1 ORDER BY id LIMIT $3) AS changed
+    SELECT id FROM (SELECT id FROM identity WHERE dirty = 1 ORDER BY id LIMIT $2) AS changed
     UNION
     SELECT id FROM (SELECT id FROM identity
-        WHERE dirty = 0 AND next_change_us IS NOT NULL AND next_change_us <= $1 ORDER BY next_change_us LIMIT $3) AS timed
-    UNION
-    SELECT id FROM (SELECT id FROM identity WHERE dirty = 0 AND planned_under < $2 ORDER BY planned_under LIMIT $3) AS outdated
-    ORDER BY id LIMIT $3";
+        WHERE dirty = 0 AND next_change_us IS NOT NULL AND next_change_us <= $1 ORDER BY next_change_us LIMIT $2) AS timed
+    ORDER BY id LIMIT $2";
 
 /// Where others work too, the identities are locked by it.
 pub(super) const IDENTITIES: Sql = Sql {
@@ -60,24 +61,35 @@ pub(crate) const RECORD: &str = "
 
 #[async_trait]
 impl Planning for SqlStore {
-    async fn due(
-        &self,
-        now: Timestamp,
-        versions: StoreVersions,
-        limit: u32,
-    ) -> Result<Vec<IdentityRow>, StoreError> {
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<IdentityRow>, StoreError> {
         let doing = "reading what is due for planning";
         let mut tx = self.read(doing).await?;
         refuse_while_unabsorbed(&mut tx).await?;
         let rows = query(DUE)
             .bind(micros(now))
-            .bind(versions.policy + versions.targets)
             .bind(limit.min(DUE_MAX))
             .fetch_all(&mut tx)
             .await
             .map_err(failed(doing))?;
         let numbers = numbers(&rows)?;
         load(&mut tx, &self.keys, &numbers, Some(now)).await
+    }
+
+    async fn outdated(
+        &self,
+        now: Timestamp,
+        versions: StoreVersions,
+        limit: u32,
+    ) -> Result<Option<Outdated>, StoreError> {
+        self.read_outdated(now, versions, limit).await
+    }
+
+    async fn looked_through(
+        &self,
+        versions: StoreVersions,
+        up_to: Option<IdentityRef>,
+    ) -> Result<(), StoreError> {
+        self.reach(versions, up_to).await
     }
 
     async fn commit_plan(
@@ -136,6 +148,7 @@ impl SqlStore {
     ) -> Result<PlanCommit, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, context).await?;
+        settled(&mut write.tx, DOING).await?;
         let now = versions(&mut write.tx).await?;
         if (now.policy, now.targets) != (made_under.policy, made_under.targets) {
             return Err(StoreError::Stale(

@@ -249,8 +249,7 @@ async fn a_restored_folder_is_frozen_and_reads_before_it_writes() {
         let open = &waiting.accounts[0].open[0];
         assert!(open.settle && open.state == OperationState::Ready, "{open:?}");
     }
-    let versions = store.versions().await.unwrap();
-    let due = store.due(later(7_300).at, versions, 100).await.unwrap();
+    let due = store.due(later(7_300).at, 100).await.unwrap();
     assert!(due.iter().any(|one| one.id == first.id));
     let events: Vec<String> = store
         .audit_tail(100)

@@ -15,8 +15,8 @@ use usher_lifecycle::state::IdentityState;
 
 use crate::SqlStore;
 use crate::sql::{
-    absorb, attempts, claim, free_names, identities, operations, outcome_batch, outcomes, personal_facts,
-    plan_queue, planning, reservations,
+    absorb, attempts, claim, free_names, identities, operations, outcome_batch, outcomes, outdated,
+    personal_facts, plan_queue, planning, reservations,
 };
 use crate::{
     Audit, Change, Claim, Context, Decision, DiskTrouble, Documents, FactsStore, Identities, NewOperation,
@@ -84,7 +84,7 @@ pub(super) async fn people(store: &SqlStore, n: usize) {
     store.accept(id, &context()).await.unwrap();
     while store.absorb(1_000).await.unwrap() > 0 {}
     let versions = store.versions().await.unwrap();
-    let due = store.due(context().at, versions, 2_000).await.unwrap();
+    let due = store.due(context().at, 2_000).await.unwrap();
     let plan: Vec<Planned> = due
         .iter()
         .map(|row| Planned {
@@ -536,9 +536,10 @@ async fn hot_queries_use_their_indexes() {
     for (sql, wanted) in [
         (claim::READY.sqlite, vec!["operation_ready", "operation_open"]),
         (operations::NEXT_DUE, vec!["operation_ready"]),
+        (planning::DUE, vec!["identity_dirty", "identity_next_change"]),
         (
-            planning::DUE,
-            vec!["identity_dirty", "identity_next_change", "identity_planned_under"],
+            outdated::OUTDATED,
+            vec!["SEARCH identity USING INTEGER PRIMARY KEY (rowid>?)"],
         ),
         (identities::OPEN_OPERATIONS, vec!["operation_open"]),
         (

@@ -38,15 +38,7 @@ async fn an_observation_is_kept_whole() {
     record(&store, &[seen], 2).await;
     let account = again(&store, &person).await.accounts.remove(0);
     assert_eq!((&account.observed, account.observed_at), (&observed, Some(at(2))));
-    assert_eq!(
-        store
-            .due(at(2), store.versions().await.unwrap(), 10)
-            .await
-            .unwrap()
-            .len(),
-        1,
-        "dirty"
-    );
+    assert_eq!(store.due(at(2), 10).await.unwrap().len(), 1, "dirty");
     assert_eq!(claim(&store, "app", 1, 3).await[0].observed, observed);
     assert_eq!(
         store.account_totals().await.unwrap(),

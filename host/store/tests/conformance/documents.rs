@@ -53,6 +53,76 @@ async fn documents_have_versions() {
     );
 }
 
+/// Every version stays readable with when and by whom; one is made active only after what was seen.
+#[tokio::test]
+async fn versions_say_when_and_by_whom() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    let missing = store.document_version(DocumentKind::Policy, 1).await;
+    assert!(matches!(missing, Err(StoreError::NotFound(_))), "{missing:?}");
+    for (n, text) in ["a", "b", "a"].into_iter().enumerate() {
+        let context = Context {
+            actor: Actor::Person(format!("p{n}")),
+            at: at(n as i64),
+        };
+        store.activate(policy(text), &context).await.unwrap();
+    }
+    let told = |documents: Vec<usher_store::Document>| -> Vec<(i64, String, String)> {
+        let by = |one: &usher_store::Document| one.activated_by.as_ref().unwrap().to_string();
+        documents
+            .iter()
+            .map(|one| (one.version, one.text.clone(), by(one)))
+            .collect()
+    };
+    let one = |version, text: &str, by: &str| (version, text.to_owned(), format!("person {by}"));
+    let all = store
+        .document_versions(DocumentKind::Policy, None, 10)
+        .await
+        .unwrap();
+    assert_eq!(
+        told(all),
+        [one(3, "a", "p2"), one(2, "b", "p1"), one(1, "a", "p0")]
+    );
+    let page = store
+        .document_versions(DocumentKind::Policy, Some(3), 1)
+        .await
+        .unwrap();
+    assert_eq!(told(page), [one(2, "b", "p1")]);
+    assert!(
+        store
+            .document_versions(DocumentKind::Targets, None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let second = store.document_version(DocumentKind::Policy, 2).await.unwrap();
+    assert_eq!((second.text.as_str(), second.activated_at), ("b", at(1)));
+    for version in [-1, 0, 4, i64::MAX, i64::MIN] {
+        let missing = store.document_version(DocumentKind::Policy, version).await;
+        assert!(
+            matches!(missing, Err(StoreError::NotFound(_))),
+            "{version}: {missing:?}"
+        );
+    }
+
+    let seen = store.versions().await.unwrap();
+    let other = NewDocument {
+        kind: DocumentKind::Targets,
+        ..policy("t")
+    };
+    store.activate(other, &context(5)).await.unwrap();
+    let refused = store.activate_after(policy("c"), seen, &context(6)).await;
+    assert!(matches!(refused, Err(StoreError::Stale(_))), "{refused:?}");
+    let seen = store.versions().await.unwrap();
+    assert_eq!(
+        store
+            .activate_after(policy("c"), seen, &context(6))
+            .await
+            .unwrap(),
+        4
+    );
+}
+
 /// Components are kept by the digest of their bytes.
 #[tokio::test]
 async fn components_are_kept_by_digest() {

@@ -55,9 +55,8 @@ async fn what_is_accepted_takes_effect_whatever_happens() {
     drop(store);
 
     let store = database.open(at(2)).await;
-    let versions = store.versions().await.unwrap();
     for refused in [
-        store.due(at(2), versions, 10).await.err(),
+        store.due(at(2), 10).await.err(),
         store.source_index(&name("hr")).await.err(),
         store.begin_snapshot(snapshot("hr"), &context(2)).await.err(),
     ] {
@@ -67,12 +66,9 @@ async fn what_is_accepted_takes_effect_whatever_happens() {
     drop(store);
 
     let store = database.open(at(3)).await;
-    assert!(matches!(
-        store.due(at(3), versions, 10).await,
-        Err(StoreError::Stale(_))
-    ));
+    assert!(matches!(store.due(at(3), 10).await, Err(StoreError::Stale(_))));
     assert_eq!(store.absorb(2).await.unwrap(), 0);
-    let due = store.due(at(3), versions, 10).await.unwrap();
+    let due = store.due(at(3), 10).await.unwrap();
     assert_eq!(
         due.iter()
             .map(|row| row.records[0].key.as_str())
@@ -167,13 +163,10 @@ async fn a_change_of_facts_is_versioned_and_told() {
     )
     .await;
     let versions = store.versions().await.unwrap();
-    assert!(store.due(at(1), versions, 10).await.unwrap().is_empty());
+    assert!(store.due(at(1), 10).await.unwrap().is_empty());
 
     import(&store, "hr", &[upsert("p00", "second")], 2).await;
-    let due = store
-        .due(at(2), store.versions().await.unwrap(), 10)
-        .await
-        .unwrap();
+    let due = store.due(at(2), 10).await.unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(due[0].facts_version, before.facts_version + 1);
     assert_eq!(due[0].records[0].attributes, attributes("second"));
@@ -202,13 +195,7 @@ async fn absence_counts_when_confirmed_and_ends_when_the_record_is_back() {
     import(&store, "hr", &[missing("p00", false)], 2).await;
     let index = store.source_index(&name("hr")).await.unwrap();
     assert_eq!((index["p00"].missing_snapshots, index["p00"].absent), (1, false));
-    assert!(
-        store
-            .due(at(2), store.versions().await.unwrap(), 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.due(at(2), 10).await.unwrap().is_empty());
 
     import(
         &store,
@@ -220,10 +207,7 @@ async fn absence_counts_when_confirmed_and_ends_when_the_record_is_back() {
     let index = store.source_index(&name("hr")).await.unwrap();
     assert_eq!((index["p00"].missing_snapshots, index["p00"].absent), (2, true));
     assert_eq!(index.len(), 1);
-    let due = store
-        .due(at(3), store.versions().await.unwrap(), 10)
-        .await
-        .unwrap();
+    let due = store.due(at(3), 10).await.unwrap();
     assert_eq!(due[0].records[0].absent_since, Some(at(3)));
 
     // Still missing: since when does not move.

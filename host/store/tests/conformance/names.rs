@@ -55,8 +55,7 @@ async fn a_name_is_one_persons_and_stays_theirs() {
         "jdoe"
     );
     // Planned again with it, and not with what was decided before.
-    let versions = store.versions().await.unwrap();
-    let due = store.due(at(2), versions, 10).await.unwrap();
+    let due = store.due(at(2), 10).await.unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(
         due[0].reservations,
@@ -147,8 +146,7 @@ async fn a_name_that_was_given_up_is_barred_for_others() {
     )
     .await;
     release(BAR, 110).await.unwrap();
-    let versions = store.versions().await.unwrap();
-    let due = store.due(at(110), versions, 10).await.unwrap();
+    let due = store.due(at(110), 10).await.unwrap();
     assert!(
         due.iter()
             .any(|row| row.id == rows[1].id && row.reservations.is_empty())

@@ -45,8 +45,7 @@ fn exception(until: i64) -> NewFact {
 }
 
 async fn is_due(store: &impl Store, identity: &IdentityRow, seconds: i64) -> bool {
-    let versions = store.versions().await.unwrap();
-    let due = store.due(at(seconds), versions, 100).await.unwrap();
+    let due = store.due(at(seconds), 100).await.unwrap();
     due.iter().any(|row| row.id == identity.id)
 }
 
@@ -108,8 +107,7 @@ async fn what_is_set_reaches_planning_in_the_commit_that_tells_the_audit() {
         }]
     );
     // Planning gets the same of a batch, and nothing for the other.
-    let versions = store.versions().await.unwrap();
-    let due = store.due(at(5), versions, 100).await.unwrap();
+    let due = store.due(at(5), 100).await.unwrap();
     assert_eq!(due.iter().find(|row| row.id == who.id), Some(&now));
     let other = due.iter().find(|row| row.id != who.id).unwrap();
     assert!(other.assignments.is_empty() && other.holds.is_empty() && other.exceptions.is_empty());
@@ -284,7 +282,6 @@ async fn what_was_over_long_ago_is_not_planned_with() {
         .add_fact(who.id, &role("mail", None), "long", &by("ann", 300 * DAY))
         .await
         .unwrap();
-    let versions = store.versions().await.unwrap();
     let roles = |row: &IdentityRow| {
         let roles = row.assignments.iter().map(|one| one.role.to_string());
         roles.collect::<Vec<_>>()
@@ -295,7 +292,7 @@ async fn what_was_over_long_ago_is_not_planned_with() {
         (100 + 2 * DAY - 1, vec!["vpn", "mail"]),
         (100 + 2 * DAY, vec!["mail"]),
     ] {
-        let due = store.due(at(seconds), versions, 100).await.unwrap();
+        let due = store.due(at(seconds), 100).await.unwrap();
         assert_eq!(roles(&due[0]), expected, "{seconds}");
     }
     assert_eq!(roles(&again(&store, &who).await), ["vpn", "mail"]);
@@ -325,8 +322,7 @@ async fn what_cannot_be_read_is_planned_with_all_the_same() {
                 .unwrap();
         }
         database.raw(damage).await.unwrap();
-        let versions = store.versions().await.unwrap();
-        let due = store.due(at(2), versions, 100).await.unwrap();
+        let due = store.due(at(2), 100).await.unwrap();
         assert_eq!(store.identities_page(None, 100).await.unwrap(), due);
         let reasons: Vec<&str> = due.iter().map(|row| row.holds[0].reason.as_str()).collect();
         assert_eq!(reasons, ["(cannot be read)", "asked"], "{damage}");
@@ -501,8 +497,7 @@ async fn words_are_sealed_and_everything_goes_with_the_person() {
     // What is sealed for one fact does not open for another.
     store.change_data_key(&context(4)).await.unwrap();
     assert_eq!(again(&store, &who).await.holds[0].reason, "Quartermain");
-    let versions = store.versions().await.unwrap();
-    assert_eq!(store.due(at(4), versions, 10).await.unwrap().len(), 2);
+    assert_eq!(store.due(at(4), 10).await.unwrap().len(), 2);
 
     let held = store.personal_facts(who.id).await.unwrap().remove(1);
     store

@@ -15,10 +15,7 @@ async fn a_stale_plan_is_not_recorded() {
     let plan: Vec<_> = rows.iter().map(|row| planned(row, vec![create("app")])).collect();
     let done = commit(&store, &plan, 2).await;
     assert_eq!((done.planned, done.stale, done.operations), (1, 1, 1));
-    let due = store
-        .due(at(2), store.versions().await.unwrap(), 10)
-        .await
-        .unwrap();
+    let due = store.due(at(2), 10).await.unwrap();
     assert_eq!(
         due.iter().map(|row| row.reference).collect::<Vec<_>>(),
         [rows[0].reference]
@@ -140,10 +137,9 @@ async fn a_change_by_itself_is_due_when_its_time_comes() {
     let mut plan = planned(&person, vec![]);
     plan.next_change_at = Some(at(100));
     commit(&store, &[plan], 1).await;
-    let versions = store.versions().await.unwrap();
     assert_eq!(store.next_change().await.unwrap(), Some(at(100)));
-    assert!(store.due(at(99), versions, 10).await.unwrap().is_empty());
-    let due = store.due(at(100), versions, 10).await.unwrap();
+    assert!(store.due(at(99), 10).await.unwrap().is_empty());
+    let due = store.due(at(100), 10).await.unwrap();
     assert_eq!((due.len(), due[0].next_change_at), (1, Some(at(100))));
     commit(&store, &[planned(&due[0], vec![])], 100).await;
     assert_eq!(store.next_change().await.unwrap(), None);
@@ -153,40 +149,103 @@ async fn a_change_by_itself_is_due_when_its_time_comes() {
     );
 }
 
-/// A new document makes everybody due once, and a plan made under the old one is refused.
+/// After a new document everybody is looked through once, in order, and a plan made under the old one is refused.
 #[tokio::test]
-async fn a_new_document_makes_everybody_due() {
+async fn a_new_document_has_everybody_looked_through() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    let rows = people(&store, 4).await;
+    let old = store.versions().await.unwrap();
+    let all: Vec<_> = rows.iter().map(|row| planned(row, vec![])).collect();
+    commit(&store, &all, 1).await;
+    assert_eq!(
+        page(&store, 10).await,
+        (None, vec![]),
+        "a new store has no documents"
+    );
+    store.looked_through(old, None).await.unwrap();
+    assert!(store.outdated(at(1), old, 10).await.unwrap().is_none());
+
+    for (kind, base) in [(DocumentKind::Policy, (0, 0)), (DocumentKind::Targets, (1, 0))] {
+        let before = store.versions().await.unwrap();
+        activate(&store, kind, "a = 1").await;
+        let versions = store.versions().await.unwrap();
+        let refused = store.commit_plan(&all, old, &context(2)).await;
+        assert!(matches!(refused, Err(StoreError::Stale(_))), "{refused:?}");
+        let refused = store.outdated(at(2), before, 10).await;
+        assert!(matches!(refused, Err(StoreError::Stale(_))), "{refused:?}");
+        assert!(
+            store.due(at(2), 10).await.unwrap().is_empty(),
+            "nothing of theirs changed"
+        );
+
+        let base = usher_store::DocumentVersions {
+            policy: base.0,
+            targets: base.1,
+        };
+        assert_eq!(page(&store, 2).await, (Some(base), vec![0, 1]));
+        store
+            .looked_through(versions, Some(rows[1].reference))
+            .await
+            .unwrap();
+        // Not back, and not by who looked under older documents.
+        store
+            .looked_through(versions, Some(rows[0].reference))
+            .await
+            .unwrap();
+        store.looked_through(before, None).await.unwrap();
+        // Who was planned meanwhile is as the new document wants them.
+        let row = again(&store, &rows[2]).await;
+        commit(&store, &[planned(&row, vec![])], 3).await;
+        assert_eq!(page(&store, 10).await, (None, vec![3]));
+        store.looked_through(versions, None).await.unwrap();
+        assert!(store.outdated(at(3), versions, 10).await.unwrap().is_none());
+    }
+}
+
+/// Where a look is cut short by another version, nobody knows any more as which version everybody is.
+#[tokio::test]
+async fn a_look_that_was_cut_short_begins_anew_and_from_nothing() {
     let Some(database) = crate::database() else { return };
     let store = database.open(at(0)).await;
     let rows = people(&store, 3).await;
-    let old = store.versions().await.unwrap();
-    commit(
-        &store,
-        &rows.iter().map(|row| planned(row, vec![])).collect::<Vec<_>>(),
-        1,
-    )
-    .await;
-    assert!(store.due(at(1), old, 10).await.unwrap().is_empty());
+    let all: Vec<_> = rows.iter().map(|row| planned(row, vec![])).collect();
+    commit(&store, &all, 1).await;
+    store
+        .looked_through(store.versions().await.unwrap(), None)
+        .await
+        .unwrap();
+    activate(&store, DocumentKind::Policy, "a = 1").await;
+    let versions = store.versions().await.unwrap();
+    store
+        .looked_through(versions, Some(rows[1].reference))
+        .await
+        .unwrap();
+    activate(&store, DocumentKind::Policy, "a = 2").await;
+    assert_eq!(page(&store, 10).await, (None, vec![0, 1, 2]));
+    // Who is dirty is planned anyway.
+    import(&store, "hr", &[upsert("p01", "second")], 5).await;
+    assert_eq!(page(&store, 10).await, (None, vec![0, 2]));
+}
 
-    for (kind, expected) in [(DocumentKind::Policy, (1, 0)), (DocumentKind::Targets, (1, 1))] {
-        let document = NewDocument {
-            kind,
-            text: "a = 1".to_owned(),
-            resolved: serde_json::json!({}),
-        };
-        store.activate(document, &context(2)).await.unwrap();
-        let versions = store.versions().await.unwrap();
-        assert_eq!((versions.policy, versions.targets), expected);
-        let due = store.due(at(2), versions, 2).await.unwrap();
-        assert_eq!(due.len(), 2, "the limit holds");
-        let due = store.due(at(2), versions, 10).await.unwrap();
-        assert_eq!(due.len(), 3);
-        let plan: Vec<_> = due.iter().map(|row| planned(row, vec![])).collect();
-        let refused = store.commit_plan(&plan, old, &context(2)).await;
-        assert!(matches!(refused, Err(StoreError::Stale(_))), "{refused:?}");
-        assert_eq!(commit(&store, &plan, 2).await.planned, 3);
-        assert!(store.due(at(2), versions, 10).await.unwrap().is_empty());
-    }
+/// What `outdated` answers, by the places of the people.
+async fn page(
+    store: &(impl usher_store::Store + ?Sized),
+    limit: u32,
+) -> (Option<usher_store::DocumentVersions>, Vec<usize>) {
+    let versions = store.versions().await.unwrap();
+    let outdated = store.outdated(at(2), versions, limit).await.unwrap().unwrap();
+    let place = |row: &IdentityRow| row.records[0].key[1..].parse().unwrap();
+    (outdated.base, outdated.rows.iter().map(place).collect())
+}
+
+async fn activate(store: &(impl usher_store::Store + ?Sized), kind: DocumentKind, text: &str) {
+    let document = NewDocument {
+        kind,
+        text: text.to_owned(),
+        resolved: serde_json::json!({}),
+    };
+    store.activate(document, &context(2)).await.unwrap();
 }
 
 /// More than fits one transaction is recorded in several, whole identities each.

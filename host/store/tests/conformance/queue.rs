@@ -434,18 +434,9 @@ async fn a_failed_operation_takes_down_what_waits_behind_it() {
     )
     .await;
     let claimed = claim(&store, "app", 1, 1).await;
-    assert!(
-        store
-            .due(at(1), store.versions().await.unwrap(), 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.due(at(1), 10).await.unwrap().is_empty());
     record(&store, &[outcome(&claimed[0], Decision::Failed)], 2).await;
-    let due = store
-        .due(at(2), store.versions().await.unwrap(), 10)
-        .await
-        .unwrap();
+    let due = store.due(at(2), 10).await.unwrap();
     assert_eq!(due.len(), 1);
     assert!(due[0].accounts[0].open.is_empty());
     assert_eq!(due[0].accounts[1].open.len(), 1, "other accounts go on");

@@ -151,7 +151,7 @@ async fn outcomes_plans_and_imports_do_not_stand_in_each_others_way() {
     let plans = tokio::spawn(async move {
         for _ in 0..20 {
             let versions = planner.versions().await.unwrap();
-            let due = match planner.due(context(3).at, versions, 1_000).await {
+            let due = match planner.due(context(3).at, 1_000).await {
                 Ok(due) => due,
                 Err(StoreError::Stale(_)) => continue,
                 Err(other) => panic!("{other}"),

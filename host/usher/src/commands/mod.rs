@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod connector;
+pub(crate) mod document;
 pub(crate) mod freeze;
 pub(crate) mod identity;
 pub(crate) mod import;
@@ -11,15 +12,15 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod operations;
 pub(crate) mod plan;
-pub(crate) mod policy;
 pub(crate) mod restore;
 pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod target;
-pub(crate) mod targets;
 pub(crate) mod thaw;
 pub(crate) mod why;
+
+use usher_store::DocumentKind;
 
 use crate::cli::{Command, Global};
 use crate::failure::Outcome;
@@ -31,8 +32,8 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> O
     file_limit::is_an_error();
     match command {
         Command::Init(init) => init.run(global, output).await,
-        Command::Policy(policy) => policy.run(global, output).await,
-        Command::Targets(targets) => targets.run(global, output).await,
+        Command::Policy(policy) => policy.run(DocumentKind::Policy, global, output).await,
+        Command::Targets(targets) => targets.run(DocumentKind::Targets, global, output).await,
         Command::Connector(connector) => connector.run(global, output).await,
         Command::Import(import) => import.run(global, output).await,
         Command::Plan(plan) => plan.run(global, output).await,

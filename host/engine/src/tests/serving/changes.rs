@@ -41,9 +41,8 @@ async fn facts_that_change_during_a_call_are_planned_when_it_has_ended() {
         import(&engine, "1,Anna,,permanent,,,,,\n").await;
         script
             .at_once("it is planned and nobody is dirty any more", async || {
-                let versions = engine.ports.store.versions().await.unwrap();
                 let now = crate::ports::Clock::now(&*world.clock);
-                let due = engine.ports.store.due(now, versions, 1).await;
+                let due = engine.ports.store.due(now, 1).await;
                 world.clock.sleepers() == 3 && due.is_ok_and(|due| due.is_empty())
             })
             .await;

@@ -108,7 +108,11 @@ impl Script<'_> {
         let store = &self.engine.ports.store;
         let versions = store.versions().await.unwrap();
         let now = crate::ports::Clock::now(&*self.world.clock);
-        store.due(now, versions, 1).await.is_ok_and(|due| due.is_empty())
+        store.due(now, 1).await.is_ok_and(|due| due.is_empty())
+            && store
+                .outdated(now, versions, 1)
+                .await
+                .is_ok_and(|outdated| outdated.is_none())
             && store.operations(&open).await.unwrap().is_empty()
     }
 }
