@@ -240,6 +240,69 @@ fn the_active_policy_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn a_policy_is_looked_at_taken_and_taken_back() {
+    let place = Place::with_policy();
+    let people = place.file(
+        "people.csv",
+        "employee_id,given_name,start_date\ne1,Ada,2026-01-01\ne2,Bo,2026-01-01\n",
+    );
+    place.expect(0, &["import", &people, "--source", "hr"]);
+    place.expect(0, &["plan"]);
+    let wider = format!("{POLICY}\n[[roles]]\nname = \"staff\"\nwhen = \"true\"\n");
+    let policy = place.file("wider.toml", &wider);
+    let difference = place.json(0, &["policy", "diff", &policy, "--people", "1"]);
+    assert_eq!(
+        (&difference["concerned"], &difference["people"][0]["key"]),
+        (&Value::from(2), &Value::from("e1"))
+    );
+    let next = difference["next"].as_str().unwrap();
+    let (text, _) = place.expect(0, &["policy", "diff", &policy, "--after", next]);
+    assert!(
+        text.contains("e2") && text.contains("+ staff") && !text.contains("e1"),
+        "{text}"
+    );
+    let refused = place.json_error(4, &["policy", "activate", &policy, "--expect", "0"]);
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("not what was looked at"),
+        "{refused}"
+    );
+    let digest = difference["digest"].as_str().unwrap();
+    let taken = place.json(0, &["policy", "activate", &policy, "--expect", digest]);
+    assert_eq!(taken["version"], 2);
+    assert_eq!(
+        place.json(0, &["policy", "diff", "--version", "1"])["concerned"],
+        2
+    );
+    assert_eq!(
+        place.json(0, &["policy", "activate", "--version", "1"])["version"],
+        3
+    );
+    assert_eq!(place.expect(0, &["policy", "show", "2"]).0, wider);
+    place.expect(3, &["policy", "show", "9"]);
+
+    let history = place.json(0, &["policy", "history"]);
+    let versions = history["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 3);
+    assert_eq!(
+        (&versions[0]["same-as"], &versions[0]["lines-removed"]),
+        (&Value::from(1), &Value::from(4))
+    );
+    assert!(versions[1]["activated-by"]["person"].is_string(), "{history}");
+    let older = place.json(0, &["policy", "history", "--before", "3", "--limit", "1"]);
+    assert_eq!(
+        (
+            &older["versions"][0]["version"],
+            &older["versions"][0]["lines-added"]
+        ),
+        (&Value::from(2), &Value::from(4))
+    );
+    place.expect(3, &["targets", "history"]);
+}
+
+#[test]
 fn a_file_of_people_is_taken_in_and_a_wrong_one_changes_nothing() {
     let place = Place::with_policy();
     let people = place.file(

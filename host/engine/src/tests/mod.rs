@@ -2,9 +2,11 @@
 
 mod crashes;
 mod days;
+mod differences;
 mod documents;
 mod faults;
 mod imports;
+mod new_documents;
 mod personal;
 mod replicas;
 mod serving;
