@@ -320,7 +320,7 @@ mod tests {
         later.next = None;
         let text = difference(&later, "policy.toml", &Ink::plain());
         assert!(
-            !text.contains("operation ") && !text.contains("--expect"),
+            !text.contains("fewer") && !text.contains("--expect"),
             "{text}"
         );
         assert!(text.contains("not any more"), "{text}");
