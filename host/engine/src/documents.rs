@@ -278,6 +278,7 @@ fn compile_targets(version: i64, text: &str, resolved: Value) -> Result<ActiveTa
                 capabilities,
                 schema,
                 apply: target.apply,
+                depends_on: target.depends_on.clone(),
             },
         );
     }

@@ -62,6 +62,11 @@ pub enum Note {
         /// Why.
         reason: String,
     },
+    /// Something of it is done only after something else.
+    Waits {
+        /// What, and for what.
+        reason: String,
+    },
     /// Nothing is done to this account for now.
     LeftAlone {
         /// Why.
@@ -88,6 +93,7 @@ impl fmt::Display for Note {
                 )
             }
             Self::Blocked { reason } => write!(f, "blocked: {reason}"),
+            Self::Waits { reason } => write!(f, "waits: {reason}"),
             Self::LeftAlone { reason } => write!(f, "left as it is: {reason}"),
         }
     }

@@ -11,6 +11,7 @@ pub mod account;
 pub mod assignment;
 pub mod attributes;
 pub mod cause;
+mod circle;
 pub mod connector;
 pub mod diff;
 pub mod document;

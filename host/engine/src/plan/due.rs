@@ -241,7 +241,7 @@ impl Engine {
             next_change_at: plan.next_change,
             held: plan.held.clone(),
             superseded: Vec::new(),
-            replan: false,
+            replan: plan.replan,
             operations: Vec::new(),
         };
         for account in &plan.accounts {

@@ -209,6 +209,11 @@ impl Mapper {
         &self.0.source
     }
 
+    /// The attributes of the person it reads, in order.
+    pub fn reads(&self) -> impl Iterator<Item = &str> {
+        self.0.reads.iter().map(String::as_str)
+    }
+
     /// Its value; `null` means the attribute is absent.
     ///
     /// # Errors

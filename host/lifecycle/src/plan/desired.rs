@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::PlanInput;
-use super::names::unique_names;
+use super::dependencies::Missing;
+use super::names::{account_there, unique_names};
 use super::roles::Roles;
 use super::separation::{has_entitlement, is_account_held};
+use super::{PlanInput, TargetFacts};
 use crate::account::{AccountSlot, DesiredAccount, Entitlements};
 use crate::assignment::HeldRole;
+use crate::attributes::Attributes;
 use crate::cause::Cause;
 use crate::expr::{ExpressionError, Scope};
-use crate::name::RoleName;
+use crate::name::{RoleName, TargetName};
 use crate::policy::{Policy, Unassigned};
 use crate::reservation::NameWanted;
 use crate::state::IdentityState;
@@ -91,8 +93,11 @@ impl Wanted {
 pub(super) struct Wish<'a, 'i> {
     pub(super) policy: &'a Policy,
     pub(super) input: &'i PlanInput<'a>,
-    /// The variables of expressions.
-    pub(super) scope: &'i Scope<'a>,
+    /// The variables of rules.
+    pub(super) scope: &'i Scope<'i>,
+    /// The variables of mappings: the same and what flows from other accounts.
+    pub(super) mapping_scope: &'i Scope<'i>,
+    pub(super) targets: &'a BTreeMap<TargetName, TargetFacts>,
     pub(super) state: IdentityState,
     /// From the fact to the state.
     pub(super) cause: &'i Cause,
@@ -181,11 +186,10 @@ fn give_accounts(
             givers.entry(slot).or_default().push(place);
         }
     }
-    for (slot, places) in givers {
+    for (slot, places) in &givers {
+        let missing = Missing::of(slot, wish, |on| givers.contains_key(on));
         let (entitlements, entitlement_causes) = given_entitlements(slot, wish, roles);
-        let attributes = wish.policy.map_in(slot, wish.scope);
-        let named =
-            attributes.and_then(|attributes| unique_names(slot, attributes, wish, &mut wanted.wanted_names));
+        let named = managed_attributes(slot, &missing, wish, &mut wanted.wanted_names);
         let desired = match named {
             Ok(Ok(attributes)) => Ok(DesiredAccount::Enabled {
                 attributes,
@@ -199,14 +203,42 @@ fn give_accounts(
             }
         };
         wanted.accounts.insert(
-            slot.clone(),
+            (*slot).clone(),
             WantedAccount {
                 desired,
-                cause: wish.cause.then(roles.shown(&places)),
+                cause: wish.cause.then(roles.shown(places)),
                 entitlement_causes,
             },
         );
     }
+}
+
+/// The attributes that are kept as policy says, or why an account that is not there cannot be made yet. One that is there keeps what cannot
+/// be said yet.
+fn managed_attributes(
+    slot: &AccountSlot,
+    missing: &Missing<'_>,
+    wish: &Wish<'_, '_>,
+    wanted_names: &mut Vec<NameWanted>,
+) -> Result<Result<Attributes, String>, ExpressionError> {
+    let there = account_there(slot, wish);
+    if let (None, Some(why)) = (there, missing.forbids_creation()) {
+        return Ok(Err(why));
+    }
+    let mut attributes = wish
+        .policy
+        .map_in(slot, wish.mapping_scope, |mapping| missing.hides(mapping))?;
+    let mapped = wish.policy.mappings.get(slot).map(|mapping| &mapping.attributes);
+    for (name, _) in mapped
+        .into_iter()
+        .flatten()
+        .filter(|(_, mapping)| missing.hides(mapping))
+    {
+        if let Some(value) = there.and_then(|observed| observed.attributes.get(name)) {
+            attributes.insert(name.clone(), value.clone());
+        }
+    }
+    unique_names(slot, attributes, missing, wish, wanted_names)
 }
 
 /// What the roles give to one account. Of several that give the same, the first in the document that says parameters decides them.

@@ -4,6 +4,7 @@
 //! steps have succeeded gives nothing.
 
 mod current_state;
+mod dependencies;
 mod desired;
 mod names;
 mod planner;
@@ -29,7 +30,7 @@ use crate::expr::{ExpressionError, Scope, Tables};
 use crate::facts::{Hold, HoldKind, SourceRecord};
 use crate::name::{RoleName, TargetName};
 use crate::operation::{Priority, Work};
-use crate::policy::Policy;
+use crate::policy::{Policy, with_flows};
 use crate::reservation::{NameWanted, Reservation};
 use crate::schema::AccountSchema;
 use crate::state::{IdentityState, StateAt, earliest, hold_at, hold_phrase, next_hold_change, next_standing};
@@ -69,8 +70,10 @@ pub struct TargetFacts {
     pub capabilities: Capabilities,
     /// Its account attributes.
     pub schema: AccountSchema,
-    /// What may be done without a person. Planning is the same for all; the engine obeys it.
+    /// What may be done without a person. Planning is the same for all (but that nothing waits for what only observes); the engine obeys it.
     pub apply: ApplyMode,
+    /// Targets whose primary accounts must be there before an account is made here.
+    pub depends_on: Vec<TargetName>,
 }
 
 /// One thing to do.
@@ -125,6 +128,8 @@ pub struct IdentityPlan {
     /// When this plan changes next if no fact changes: the earliest of their state, contracts (another's attributes begin to count), holds,
     /// assignments, overlaps and exceptions.
     pub next_change: Option<Timestamp>,
+    /// Once operations of this plan are done, more can be: an account depends on another one that they change. Plan again then.
+    pub replan: bool,
     /// What could not be worked out, and what a separation of duties forbids.
     pub problems: Vec<ExpressionError>,
 }
@@ -178,17 +183,27 @@ fn plan_with(
     } else {
         state_cause.then(in_force.to_string())
     };
-    let mut wanted = desired::wanted(
-        &desired::Wish {
-            policy,
-            input,
-            scope: &Scope::with_tables(&attributes, in_force, tables),
-            state: in_force,
-            cause: &access_cause,
-            now,
-        },
-        &mut problems,
-    );
+    let mut wanted = {
+        let flowing = (!policy.flows.is_empty() && in_force == IdentityState::Active)
+            .then(|| with_flows(&policy.flows, &attributes, input.accounts));
+        let scope = Scope::with_tables(&attributes, in_force, tables);
+        let mapping_scope = flowing
+            .as_ref()
+            .map(|flowing| Scope::with_tables(flowing, in_force, tables));
+        desired::wanted(
+            &desired::Wish {
+                policy,
+                input,
+                scope: &scope,
+                mapping_scope: mapping_scope.as_ref().unwrap_or(&scope),
+                targets,
+                state: in_force,
+                cause: &access_cause,
+                now,
+            },
+            &mut problems,
+        )
+    };
     if let Some(reason) = &undecided {
         wanted.undecide(reason, input.held);
     }
@@ -204,10 +219,11 @@ fn plan_with(
             .chain(input.accounts.iter().map(|(slot, _)| slot))
             .collect(),
     };
-    let accounts = slots
+    let mut accounts: Vec<AccountPlan> = slots
         .into_iter()
         .map(|slot| plan_account(slot, &wanted, security_hold.as_ref(), input, policy, targets))
         .collect();
+    let replan = dependencies::order(&mut accounts, policy, targets);
     let erased = state.state == IdentityState::Erased;
     let dates = [
         state.next_change,
@@ -226,6 +242,7 @@ fn plan_with(
         accounts,
         held: wanted.held,
         wanted_names: wanted.wanted_names,
+        replan,
         problems,
     }
 }

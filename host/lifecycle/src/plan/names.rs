@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::dependencies::Missing;
 use super::desired::Wish;
 use crate::account::{AccountSlot, AccountState, ObservedAccount};
 use crate::attributes::Attributes;
@@ -22,6 +23,7 @@ const NAME_CHARS_MAX: usize = 256;
 pub(super) fn unique_names(
     slot: &AccountSlot,
     mut attributes: Attributes,
+    missing: &Missing<'_>,
     wish: &Wish<'_, '_>,
     wanted: &mut Vec<NameWanted>,
 ) -> Result<Result<Attributes, String>, ExpressionError> {
@@ -40,7 +42,8 @@ pub(super) fn unique_names(
         if let Some(reserved) = reserved {
             attributes.insert(attribute.clone(), Value::String(reserved.value.clone()));
         }
-        if reserved.is_some() && !follow_name {
+        // What a name is made from may not be there yet; then the account is, and keeps the name it has.
+        if (reserved.is_some() && !follow_name) || missing.hides(mapping) {
             continue;
         }
         let there = account_there(slot, wish);
@@ -94,7 +97,7 @@ pub(super) fn unique_names(
 fn bases(candidates: &[Mapper], wish: &Wish<'_, '_>) -> Result<Vec<String>, ExpressionError> {
     let mut bases: Vec<String> = Vec::new();
     for mapper in candidates {
-        if let Value::String(text) = mapper.value(wish.scope)? {
+        if let Value::String(text) = mapper.value(wish.mapping_scope)? {
             let short_enough = text.chars().count() <= NAME_CHARS_MAX;
             if !text.trim().is_empty() && short_enough && !bases.contains(&text) {
                 bases.push(text);
@@ -110,7 +113,7 @@ fn bases(candidates: &[Mapper], wish: &Wish<'_, '_>) -> Result<Vec<String>, Expr
 }
 
 /// The account, unless there is none.
-fn account_there<'w>(slot: &AccountSlot, wish: &Wish<'w, '_>) -> Option<&'w ObservedAccount> {
+pub(super) fn account_there<'w>(slot: &AccountSlot, wish: &Wish<'w, '_>) -> Option<&'w ObservedAccount> {
     let (_, observed) = wish.input.accounts.iter().find(|(known, _)| known == slot)?;
     let unlinked = observed.state == AccountState::Unknown && observed.external_id.is_none();
     (observed.state != AccountState::Absent && !unlinked).then_some(observed)

@@ -103,6 +103,7 @@ fn can(disable: bool, delete: bool) -> TargetFacts {
         capabilities,
         schema: AccountSchema::default(),
         apply: ApplyMode::Auto,
+        depends_on: Vec::new(),
     }
 }
 

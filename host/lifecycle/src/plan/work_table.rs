@@ -89,6 +89,7 @@ fn sample(
             capabilities,
             schema: AccountSchema::default(),
             apply: ApplyMode::Auto,
+            depends_on: Vec::new(),
         },
         cause: &Cause::new("facts"),
         security_hold: held.then_some(&hold),

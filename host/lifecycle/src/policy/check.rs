@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use super::Policy;
 use crate::account::AccountSlot;
+use crate::circle::circle;
 use crate::document::hint::did_you_mean;
 use crate::document::{DocumentError, DocumentErrors};
-use crate::name::TargetName;
+use crate::name::{Name, TargetName};
 use crate::schema::AccountSchema;
 use crate::targets::Targets;
 
-/// Finds what the policy asks of targets that cannot be: a target that is not there, an account given without a mapping.
+/// Finds what the policy asks of targets that cannot be: a target that is not there, an account given without a mapping, accounts that wait for
+/// each other.
 /// `file` is the policy's file, shown in errors.
 ///
 /// # Errors
@@ -54,12 +56,43 @@ pub fn check_against(policy: &Policy, file: &str, targets: &Targets) -> Result<(
             mistake(format!("mappings.{slot}"), message);
         }
     }
+    for flow in &policy.flows {
+        if let Some(message) = unknown(&flow.account) {
+            mistake(format!("flows.{}", flow.name), message);
+        }
+    }
+    errors.extend(circular(policy, file, targets));
     errors.sort_by_key(|error| (error.line, error.column));
     if errors.is_empty() {
         Ok(())
     } else {
         Err(DocumentErrors(errors))
     }
+}
+
+/// Accounts that would wait for each other for ever: neither document has a circle for itself, both together may.
+fn circular(policy: &Policy, file: &str, targets: &Targets) -> Option<DocumentError> {
+    let mut depends = policy.made_from.clone();
+    for slot in policy.mappings.keys() {
+        let after = targets
+            .targets
+            .get(&slot.target)
+            .into_iter()
+            .flat_map(|target| &target.depends_on);
+        let after = after.map(|target| AccountSlot {
+            target: target.clone(),
+            kind: Name::primary(),
+        });
+        depends.entry(slot.clone()).or_default().extend(after);
+    }
+    let members = circle(&depends)?;
+    let way: Vec<String> = members.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "accounts would wait for each other for ever ([flows] here and `depends-on` in the targets document): {}",
+        way.join(" → ")
+    );
+    let path = format!("mappings.{}", members.first()?);
+    Some(mistake(policy, file, path, message))
 }
 
 /// Finds mappings that do not fit the account schemas of their targets: attributes a schema does not declare, and required ones that

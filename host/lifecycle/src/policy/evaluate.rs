@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{ExpressionError, Make, Person, Policy, Role};
+use super::{AttributeMapping, ExpressionError, Make, Person, Policy, Role};
 use crate::account::AccountSlot;
 use crate::attributes::Attributes;
 use crate::expr::{Scope, Tables};
@@ -173,14 +173,15 @@ impl Policy {
     /// # Errors
     /// The first mapping that cannot be evaluated for this person.
     pub fn map(&self, slot: &AccountSlot, person: &Person<'_>) -> Result<Attributes, ExpressionError> {
-        self.map_in(slot, &Scope::new(person.attributes, person.state))
+        self.map_in(slot, &Scope::new(person.attributes, person.state), |_| false)
     }
 
-    /// The same, for variables that are made already.
+    /// The same, for variables that are made already, and without attributes that cannot be said yet.
     pub(crate) fn map_in(
         &self,
         slot: &AccountSlot,
         scope: &Scope<'_>,
+        is_hidden: impl Fn(&AttributeMapping) -> bool,
     ) -> Result<Attributes, ExpressionError> {
         let mut attributes = Attributes::new();
         let mapped = self.mappings.get(slot).map(|mapping| &mapping.attributes);
@@ -188,6 +189,9 @@ impl Policy {
             let Make::Value(mapper) = &mapping.make else {
                 continue;
             };
+            if is_hidden(mapping) {
+                continue;
+            }
             let value = mapper.value(scope)?;
             if value != Value::Null {
                 attributes.insert(name.clone(), value);

@@ -50,6 +50,17 @@ pub enum Make {
     },
 }
 
+impl Make {
+    /// The attributes its expressions read.
+    pub fn reads(&self) -> impl Iterator<Item = &str> {
+        let mappers = match self {
+            Self::Value(mapper) => std::slice::from_ref(mapper),
+            Self::Unique { candidates, .. } => candidates,
+        };
+        mappers.iter().flat_map(Mapper::reads)
+    }
+}
+
 /// All mappings.
 pub(super) fn read_mappings(
     item: &Item<'_, '_>,

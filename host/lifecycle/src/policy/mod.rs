@@ -13,7 +13,8 @@
 //! `entitlement:app/admin:root`). Of what would be new nothing is given, what is held already stays and is reported. An exception for a person
 //! lets it be given until the exception ends; what is held then stays and is reported, nothing is removed. An attribute of a mapping is an
 //! expression, or a table: `value`, `strength` (`initial`: only when the account is made; `normal`; `weak`: only where the target has nothing), or
-//! `candidates` with `unique = true` and `follow-name` ([`Make::Unique`]).
+//! `candidates` with `unique = true` and `follow-name` ([`Make::Unique`]). `[flows]` lets mappings read what a person's other accounts were observed
+//! to have ([`Flow`]): the account made from them waits until those are there.
 //!
 //! A whole policy:
 //!
@@ -25,6 +26,7 @@ mod authority;
 mod check;
 mod employment;
 mod evaluate;
+mod flow;
 mod mapping;
 mod parse;
 mod role;
@@ -32,7 +34,7 @@ mod same;
 mod separation;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::AccountSlot;
 use crate::attributes::Attributes;
@@ -42,6 +44,8 @@ use crate::state::IdentityState;
 
 pub use crate::expr::ExpressionError;
 pub use check::{check_against, check_schemas, unused_mappings};
+pub(crate) use flow::with_flows;
+pub use flow::{FLOWS_MAX, Flow, FlowTakes};
 pub use mapping::{AttributeMapping, CANDIDATES_MAX, Make, Mapping};
 pub use parse::{
     EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, parse, parse_strictly,
@@ -69,6 +73,10 @@ pub struct Policy {
     pub separations: Vec<Separation>,
     /// What accounts look like.
     pub mappings: BTreeMap<AccountSlot, Mapping>,
+    /// What mappings may read of a person's other accounts, in the order of the document.
+    pub flows: Vec<Flow>,
+    /// Account → the accounts it is made from, by the flows its mapping reads. Without a circle.
+    pub made_from: BTreeMap<AccountSlot, BTreeSet<AccountSlot>>,
     /// Where the items are that name targets or attributes of accounts, for [`check_against`] and [`check_schemas`].
     positions: Positions,
 }

@@ -1,14 +1,16 @@
 //! Reads the policy document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::read_authority;
+use super::flow::{Flows, made_from, read_flows};
 use super::mapping::read_mappings;
 use super::role::read_roles;
 use super::separation::read_separations;
 use super::source::{Sources, read_sources};
 use super::{Policy, Positions, Unassigned};
 use crate::account::AccountSlot;
+use crate::circle::circle;
 use crate::document::DocumentErrors;
 use crate::document::item::Item;
 use crate::document::reader::{Reader, Table};
@@ -73,9 +75,23 @@ fn read_policy(root: &Table<'_, '_>, strictness: Strictness) -> Option<Policy> {
     let separations = optional(root.take("separation"), Vec::new(), |item| {
         read_separations(&item, roles.as_deref())
     });
+    let flows_item = root.take("flows");
+    let flows = match &flows_item {
+        None => Some(Flows::none(&declared)),
+        Some(item) => read_flows(item, &declared, &mut positions),
+    };
+    // What cannot be read above cannot be read by a mapping; its mistakes come first.
+    let readable = flows.as_ref().map_or(&declared, |flows| &flows.declared);
+    expressions.declared = readable;
+    expressions.complete &= flows.is_some();
     let mappings = optional(root.take("mappings"), BTreeMap::new(), |item| {
         read_mappings(&item, &mut expressions, &mut positions)
     });
+    let flows = flows.map_or_else(Vec::new, |flows| flows.flows);
+    let made_from = mappings.as_ref().map(|mappings| made_from(mappings, &flows));
+    if let (Some(made_from), Some(item)) = (&made_from, &flows_item) {
+        refuse_circle(made_from, item)?;
+    }
     Some(Policy {
         zone: zone?,
         retention_days: retention_days?,
@@ -85,8 +101,26 @@ fn read_policy(root: &Table<'_, '_>, strictness: Strictness) -> Option<Policy> {
         roles: roles?,
         separations: separations?,
         mappings: mappings?,
+        flows,
+        made_from: made_from?,
         positions,
     })
+}
+
+/// An account cannot be made from itself, not even through others: it would never be there.
+fn refuse_circle(
+    made_from: &BTreeMap<AccountSlot, BTreeSet<AccountSlot>>,
+    item: &Item<'_, '_>,
+) -> Option<()> {
+    let Some(members) = circle(made_from) else {
+        return Some(());
+    };
+    let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+    item.mistake_of_key(format!(
+        "an account would be made from itself: {}",
+        members.join(" from ")
+    ));
+    None
 }
 
 /// The value of an item that may be missing: the default then, nothing when it is wrong.

@@ -16,6 +16,9 @@ impl Policy {
             roles,
             separations,
             mappings,
+            flows,
+            // Follows from the mappings and the flows.
+            made_from: _,
             // Where things stand in the text.
             positions: _,
         } = self;
@@ -29,6 +32,7 @@ impl Policy {
             && *authority == other.authority
             && all(roles, &other.roles, same_role)
             && *separations == other.separations
+            && *flows == other.flows
             && mappings.len() == other.mappings.len()
             && mappings.iter().zip(&other.mappings).all(same_mapping)
     }
@@ -198,6 +202,10 @@ login = { candidates = ["identity.id", "identity.job"], unique = true }
             ("\"identity.id\", \"identity.job\"", "\"identity.id\""),
             ("unique = true }", "unique = true, follow-name = true }"),
             ("[mappings.app]", "[mappings.dir]"),
+            (
+                "[mappings.app]",
+                "[flows]\nkey = { account = \"dir\", id = true }\n[mappings.app]",
+            ),
         ] {
             let changed = TEXT.replacen(from, to, 1);
             assert_ne!(changed, TEXT, "{from}");

@@ -42,6 +42,15 @@ const RESERVED: [&str; 20] = [
     "while",
 ];
 
+/// The types of attributes, by the words of the document.
+pub(super) const KINDS: [(&str, AttributeKind); 5] = [
+    ("text", AttributeKind::Text),
+    ("date", AttributeKind::Date),
+    ("integer", AttributeKind::Integer),
+    ("boolean", AttributeKind::Boolean),
+    ("list", AttributeKind::List),
+];
+
 /// What was read of the sources.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
@@ -227,13 +236,7 @@ fn read_column(table: &Table<'_, '_>, name: &str) -> Option<Column> {
     let required = optional(table.take("required"), false, |item| item.flag());
     let separator = table.take("separator");
     let kind = optional(table.take("type"), AttributeKind::Text, |item| {
-        item.choice(&[
-            ("text", AttributeKind::Text),
-            ("date", AttributeKind::Date),
-            ("integer", AttributeKind::Integer),
-            ("boolean", AttributeKind::Boolean),
-            ("list", AttributeKind::List),
-        ])
+        item.choice(&KINDS)
     });
     let kind = match (kind, separator) {
         (Some(AttributeKind::List), separator) => optional(separator, ";".to_owned(), |item| {
@@ -268,20 +271,28 @@ fn read_column(table: &Table<'_, '_>, name: &str) -> Option<Column> {
 /// A name that an expression can say after `identity.`.
 fn read_attribute(item: &Item<'_, '_>) -> Option<String> {
     let text = item.label(LABEL_CHARS_MAX)?;
-    let word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if let Some(why) = unspeakable(text) {
+        item.mistake(why);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// Why an expression cannot say a name after `identity.`, if it cannot.
+pub(super) fn unspeakable(name: &str) -> Option<String> {
+    let word = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.len() <= LABEL_CHARS_MAX;
     if !word {
-        item.mistake(
-            "must be a word of ASCII letters, digits and _, as expressions name it: identity.givenName",
-        );
-        None
-    } else if RESERVED.contains(&text) {
-        item.mistake(format!(
-            "`{text}` is a word of the expression language; choose another name"
-        ));
-        None
+        let rule =
+            "must be a word of ASCII letters, digits and _, as expressions name it: identity.givenName";
+        Some(rule.to_owned())
+    } else if RESERVED.contains(&name) {
+        Some(format!(
+            "`{name}` is a word of the expression language; choose another name"
+        ))
     } else {
-        Some(text.to_owned())
+        None
     }
 }
 

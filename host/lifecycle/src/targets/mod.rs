@@ -1,6 +1,7 @@
 //! The targets document: which systems are connected, through which connector, with which settings, grants and limits.
 
 mod auth;
+mod dependencies;
 mod grants;
 mod oauth2;
 mod parse;
@@ -39,6 +40,8 @@ pub struct Target {
     pub connector: ConnectorReference,
     /// What may be done without a person.
     pub apply: ApplyMode,
+    /// Targets whose primary account a person must be able to use before one is made here.
+    pub depends_on: Vec<TargetName>,
     /// The connector's settings: a JSON object.
     pub settings: Value,
     /// What the connector may reach.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::auth::read_http_auth;
+use super::dependencies::{read_depends_on, refuse_circle};
 use super::grants::read_grants;
 use super::secrets::{check_secrets, read_secrets};
 use super::wire::{read_proxy, read_tls};
@@ -47,7 +48,8 @@ fn read_targets(item: &Item<'_, '_>) -> Option<Targets> {
     }
     let mut targets = BTreeMap::new();
     let mut whole = true;
-    for (name, item) in entries {
+    let names: Vec<String> = entries.iter().map(|(name, _)| (*name).to_owned()).collect();
+    for (name, item) in &entries {
         let name = match name.parse::<TargetName>() {
             Ok(name) => Some(name),
             Err(error) => {
@@ -55,15 +57,18 @@ fn read_targets(item: &Item<'_, '_>) -> Option<Targets> {
                 None
             }
         };
-        match item.table().and_then(|table| read_target(&table, name?)) {
+        match item.table().and_then(|table| read_target(&table, name?, &names)) {
             Some(target) => drop(targets.insert(target.name.clone(), target)),
             None => whole = false,
         }
     }
+    if whole {
+        refuse_circle(&targets, &entries)?;
+    }
     whole.then_some(Targets { targets })
 }
 
-fn read_target(table: &Table<'_, '_>, name: TargetName) -> Option<Target> {
+fn read_target(table: &Table<'_, '_>, name: TargetName, names: &[String]) -> Option<Target> {
     let connector = table
         .need("connector", "which connector serves it, like connector = \"sql\"")
         .and_then(|item| read_connector(&item));
@@ -73,6 +78,9 @@ fn read_target(table: &Table<'_, '_>, name: TargetName) -> Option<Target> {
             ("manual", ApplyMode::Manual),
             ("auto", ApplyMode::Auto),
         ])
+    });
+    let depends_on = optional(table.take("depends-on"), Vec::new(), |item| {
+        read_depends_on(&item, names)
     });
     let settings_item = table.take("settings");
     let settings = optional(settings_item.as_ref(), Value::Object(Map::new()), |item| {
@@ -124,6 +132,7 @@ fn read_target(table: &Table<'_, '_>, name: TargetName) -> Option<Target> {
         name,
         connector: connector?,
         apply: apply?,
+        depends_on: depends_on?,
         settings: settings?,
         grants: grants?,
         http_auth: http_auth?,

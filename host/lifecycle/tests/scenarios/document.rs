@@ -58,13 +58,14 @@ pub(crate) struct Facts {
     pub(crate) observed: BTreeMap<String, Observed>,
     pub(crate) targets: BTreeMap<TargetName, Vec<Can>>,
     pub(crate) without_target: Vec<TargetName>,
+    pub(crate) depends_on: BTreeMap<TargetName, Vec<TargetName>>,
     pub(crate) new_policy: Option<String>,
     pub(crate) taken: Vec<String>,
     pub(crate) erase: bool,
 }
 
 /// The keys of [`Facts`]; a table under any other is a record.
-const FACTS: [&str; 13] = [
+const FACTS: [&str; 14] = [
     "gone",
     "back",
     "assign",
@@ -75,6 +76,7 @@ const FACTS: [&str; 13] = [
     "observed",
     "targets",
     "without-target",
+    "depends-on",
     "new-policy",
     "taken",
     "erase",

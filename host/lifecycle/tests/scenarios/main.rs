@@ -89,6 +89,11 @@ fn names() {
     hold("names.toml");
 }
 
+#[test]
+fn dependencies() {
+    hold("dependencies.toml");
+}
+
 /// Files that hold scenarios: each has a test of its name above.
 fn files() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder())

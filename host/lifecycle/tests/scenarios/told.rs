@@ -46,6 +46,13 @@ impl World {
         }
         self.targets.retain(|name, _| !self.without.contains(name));
         self.find_targets();
+        for (name, on) in &facts.depends_on {
+            let target = self.targets.get_mut(name);
+            target
+                .ok_or_else(|| format!("there is no target {name}"))?
+                .depends_on
+                .clone_from(on);
+        }
         facts
             .records
             .iter()
@@ -182,6 +189,7 @@ fn target(can: &[Can]) -> TargetFacts {
         },
         schema: AccountSchema::default(),
         apply: ApplyMode::Auto,
+        depends_on: Vec::new(),
     }
 }
 

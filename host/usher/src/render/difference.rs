@@ -319,10 +319,7 @@ mod tests {
         later.digest = None;
         later.next = None;
         let text = difference(&later, "policy.toml", &Ink::plain());
-        assert!(
-            !text.contains("fewer") && !text.contains("--expect"),
-            "{text}"
-        );
+        assert!(!text.contains("fewer") && !text.contains("--expect"), "{text}");
         assert!(text.contains("not any more"), "{text}");
     }
 }

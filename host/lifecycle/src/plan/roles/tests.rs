@@ -176,6 +176,7 @@ impl Life {
             },
             schema: AccountSchema::default(),
             apply: ApplyMode::Auto,
+            depends_on: Vec::new(),
         };
         let input = PlanInput {
             records: std::slice::from_ref(&self.record),

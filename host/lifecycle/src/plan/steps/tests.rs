@@ -147,6 +147,7 @@ impl Case {
             capabilities,
             schema: AccountSchema::default(),
             apply: ApplyMode::Auto,
+            depends_on: Vec::new(),
         };
         Self { slot, desired, facts }
     }
