@@ -1,13 +1,11 @@
 //! The way in: loads components for targets, and looks at components without one.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
 use usher_lifecycle::connector::{CallError, Descriptor};
 use usher_lifecycle::name::Name;
-use usher_lifecycle::targets::{ApplyMode, ConnectorReference, Grants, Limits, Target, Tls};
+use usher_lifecycle::targets::{ConnectorReference, Target};
 
 use crate::compile::Compiler;
 use crate::component::{self, Loader};
@@ -180,19 +178,9 @@ fn no_target() -> Result<Target, LoadError> {
     let name: Name = "inspect"
         .parse()
         .map_err(|error| LoadError::Host(format!("{error}")))?;
-    Ok(Target {
-        connector: ConnectorReference::Name {
-            name: name.clone(),
-            version: None,
-        },
-        name,
-        apply: ApplyMode::Observe,
-        settings: Value::Object(serde_json::Map::new()),
-        grants: Grants::default(),
-        http_auth: None,
-        tls: Tls::default(),
-        proxy: None,
-        secrets: BTreeMap::new(),
-        limits: Limits::default(),
-    })
+    let connector = ConnectorReference::Name {
+        name: name.clone(),
+        version: None,
+    };
+    Ok(Target::new(name, connector))
 }

@@ -10,8 +10,8 @@ use usher_connectors::{CodeFolder, CodeKey, Compiler, FixedSecrets, Generation, 
 use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::connector::WriteContext;
 use usher_lifecycle::targets::{
-    ApplyMode, ConnectorReference, Grants, HttpAuth, HttpGrant, HttpScheme, Limits, SecretReference,
-    SqlDatabase, SqlGrant, Target, Tls,
+    ApplyMode, ConnectorReference, Grants, HttpAuth, HttpGrant, HttpScheme, SecretReference, SqlDatabase,
+    SqlGrant, Target,
 };
 
 pub(crate) const SECRET: &str = "s3cr3t-token";
@@ -50,19 +50,13 @@ pub(crate) fn target(settings: Value) -> Target {
         database: SqlDatabase::Sqlite("/nonexistent/app.db".to_owned()),
     };
     Target {
-        name: "app".parse().unwrap(),
-        connector: named("hostile"),
         apply: ApplyMode::Auto,
         settings,
         grants: Grants {
             http: vec![http],
             sql: vec![sql],
         },
-        http_auth: None,
-        tls: Tls::default(),
-        proxy: None,
-        secrets: std::collections::BTreeMap::new(),
-        limits: Limits::default(),
+        ..Target::new("app".parse().unwrap(), named("hostile"))
     }
 }
 

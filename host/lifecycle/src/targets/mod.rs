@@ -59,6 +59,23 @@ pub struct Target {
 }
 
 impl Target {
+    /// A target that only observes, with no rights and everything else as it is unless said.
+    pub fn new(name: TargetName, connector: ConnectorReference) -> Self {
+        Self {
+            name,
+            connector,
+            apply: ApplyMode::default(),
+            depends_on: Vec::new(),
+            settings: Value::Object(serde_json::Map::new()),
+            grants: Grants::default(),
+            http_auth: None,
+            tls: Tls::default(),
+            proxy: None,
+            secrets: BTreeMap::new(),
+            limits: Limits::default(),
+        }
+    }
+
     /// The secrets that leave in requests, each with the key it stands under.
     pub fn sent_secrets(&self) -> Vec<(String, &SecretReference)> {
         let auth = self.http_auth.iter().flat_map(HttpAuth::secrets);
