@@ -233,11 +233,6 @@ impl Mapper {
         self.0.evaluate(scope, to_json)
     }
 
-    /// The attributes of the person it reads, in order.
-    pub fn reads(&self) -> impl Iterator<Item = &str> {
-        self.0.reads.iter().map(String::as_str)
-    }
-
     /// An error that says why its value is of no use for a person.
     pub(crate) fn unusable(&self, message: &str) -> ExpressionError {
         self.0.error(message.to_owned())

@@ -94,9 +94,9 @@ pub(super) struct Wish<'a, 'i> {
     pub(super) policy: &'a Policy,
     pub(super) input: &'i PlanInput<'a>,
     /// The variables of rules.
-    pub(super) scope: &'i Scope<'i>,
+    pub(super) scope: &'i Scope<'a>,
     /// The variables of mappings: the same and what flows from other accounts.
-    pub(super) mapping_scope: &'i Scope<'i>,
+    pub(super) mapping_scope: &'i Scope<'a>,
     pub(super) targets: &'a BTreeMap<TargetName, TargetFacts>,
     pub(super) state: IdentityState,
     /// From the fact to the state.
