@@ -48,13 +48,15 @@ impl ActivePolicy {
 }
 
 /// The targets in force; none when no document is active (version 0).
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ActiveTargets {
     pub(crate) version: i64,
     pub(crate) targets: Targets,
     pub(crate) resolved: BTreeMap<TargetName, ResolvedTarget>,
     /// What planning must know of each.
     pub(crate) facts: BTreeMap<TargetName, TargetFacts>,
+    /// The version of the policy that the pilots are compiled against.
+    piloted_under: i64,
 }
 
 /// The documents last compiled. A new version replaces them.
@@ -62,6 +64,24 @@ pub(crate) struct ActiveTargets {
 pub(crate) struct Active {
     policy: Mutex<Option<Arc<ActivePolicy>>>,
     targets: Mutex<Option<Arc<ActiveTargets>>>,
+}
+
+impl ActiveTargets {
+    /// The same with its pilots ready to be asked. They are about people, so the policy says what they may read: each version compiles them anew.
+    fn piloted(&self, policy: &ActivePolicy) -> Result<Self, EngineError> {
+        let pilots = self
+            .targets
+            .pilots(&policy.policy, "targets", false)
+            .map_err(|errors| unreadable("targets", self.version, &errors))?;
+        let mut piloted = self.clone();
+        piloted.piloted_under = policy.version;
+        for (target, pilot) in pilots {
+            if let Some(facts) = piloted.facts.get_mut(&target) {
+                facts.pilot = Some(pilot);
+            }
+        }
+        Ok(piloted)
+    }
 }
 
 impl Engine {
@@ -85,6 +105,13 @@ impl Engine {
             .map(|(name, facts)| (name.clone(), facts.schema.clone()))
             .collect();
         if let Err(more) = policy::check_schemas(&policy, file, &schemas) {
+            errors.extend(more.0);
+        }
+        if let Err(more) = active.targets.pilots(
+            &policy,
+            &format!("active targets, version {}", active.version),
+            false,
+        ) {
             errors.extend(more.0);
         }
         if errors.is_empty() {
@@ -123,6 +150,7 @@ impl Engine {
         };
         let named = format!("active policy, version {}", active.version);
         policy::check_against(&active.policy, &named, &targets)?;
+        targets.pilots(&active.policy, file, true)?;
         let resolved = self.resolve(&targets).await?;
         let schema = |(name, target): (&TargetName, &ResolvedTarget)| {
             let schema = AccountSchema::parse(&target.account_schema).ok()?;
@@ -202,16 +230,26 @@ impl Engine {
         let Some(document) = self.ports.store.document(DocumentKind::Targets).await? else {
             return Ok(Arc::default());
         };
-        let mut kept = self.active.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(active) = kept.as_ref().filter(|active| active.version == document.version) {
-            return Ok(Arc::clone(active));
+        let kept = || self.active.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept()
+            .as_ref()
+            .filter(|active| active.version == document.version)
+            .cloned();
+        let mut active = match known {
+            Some(active) => active,
+            None => Arc::new(compile_targets(
+                document.version,
+                &document.text,
+                document.resolved,
+            )?),
+        };
+        if !active.targets.pilots.is_empty()
+            && let Some(policy) = self.policy_if_any().await?
+            && policy.version != active.piloted_under
+        {
+            active = Arc::new(active.piloted(&policy)?);
         }
-        let active = Arc::new(compile_targets(
-            document.version,
-            &document.text,
-            document.resolved,
-        )?);
-        *kept = Some(Arc::clone(&active));
+        *kept() = Some(Arc::clone(&active));
         Ok(active)
     }
 
@@ -279,6 +317,7 @@ fn compile_targets(version: i64, text: &str, resolved: Value) -> Result<ActiveTa
                 schema,
                 apply: target.apply,
                 depends_on: target.depends_on.clone(),
+                pilot: None,
             },
         );
     }
@@ -287,6 +326,7 @@ fn compile_targets(version: i64, text: &str, resolved: Value) -> Result<ActiveTa
         targets,
         resolved,
         facts,
+        piloted_under: 0,
     })
 }
 

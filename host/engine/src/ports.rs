@@ -69,6 +69,10 @@ pub enum Point {
     BeforePlanCommit,
     /// It has been recorded.
     AfterPlanCommit,
+    /// What was planned is about to be judged by its budgets.
+    BeforeJudging,
+    /// It has been, and what is let go is ready.
+    AfterJudging,
     /// A batch is about to be claimed (and earlier outcomes recorded).
     BeforeClaim,
     /// It has been claimed.
@@ -87,12 +91,14 @@ pub enum Point {
 
 impl Point {
     /// All points.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Staged,
         Self::Accepted,
         Self::Absorbed,
         Self::BeforePlanCommit,
         Self::AfterPlanCommit,
+        Self::BeforeJudging,
+        Self::AfterJudging,
         Self::BeforeClaim,
         Self::AfterClaim,
         Self::AfterAbsence,
@@ -110,6 +116,8 @@ impl Point {
             Self::Absorbed => "absorbed",
             Self::BeforePlanCommit => "before-plan-commit",
             Self::AfterPlanCommit => "after-plan-commit",
+            Self::BeforeJudging => "before-judging",
+            Self::AfterJudging => "after-judging",
             Self::BeforeClaim => "before-claim",
             Self::AfterClaim => "after-claim",
             Self::AfterAbsence => "after-absence",

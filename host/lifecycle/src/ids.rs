@@ -37,6 +37,13 @@ pub mod kind {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Exception {}
 
+    /// What one cause would do to one target beyond a budget.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum HeldCause {}
+
+    impl Kind for HeldCause {
+        const PREFIX: &'static str = "held";
+    }
     impl Kind for Identity {
         const PREFIX: &'static str = "idn";
     }
@@ -71,6 +78,8 @@ pub type SnapshotId = Id<kind::Snapshot>;
 pub type AssignmentId = Id<kind::Assignment>;
 /// The id of a hold, `hold_…`.
 pub type HoldId = Id<kind::Hold>;
+/// The id of a held cause, `held_…`.
+pub type HeldCauseId = Id<kind::HeldCause>;
 /// The id of an exception from a separation of duties, `exc_…`.
 pub type ExceptionId = Id<kind::Exception>;
 

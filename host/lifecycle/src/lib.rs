@@ -10,6 +10,7 @@
 pub mod account;
 pub mod assignment;
 pub mod attributes;
+pub mod budget;
 pub mod cause;
 mod circle;
 pub mod connector;

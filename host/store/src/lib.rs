@@ -17,6 +17,7 @@ mod erase;
 mod error;
 mod facts;
 mod freeze;
+mod held_causes;
 mod identities;
 pub(crate) mod keys;
 mod operations;
@@ -38,6 +39,9 @@ pub use erase::{Erased, Erasure};
 pub use error::{DiskTrouble, StoreError};
 pub use facts::{Change, FactsStore, IndexEntry, NewSnapshot, Snapshot, SnapshotState, StagedRecord};
 pub use freeze::{Freeze, Freezing};
+pub use held_causes::{
+    EXAMPLES_MAX, HELD_CAUSES_MAX, HELD_OPERATIONS_MAX, HeldCause, HeldCauses, HeldExample, HeldState, Judged,
+};
 pub use identities::{Identities, IdentityRef, IdentityRow, OpenOperation, StoreVersions, StoredAccount};
 pub use keys::{Fingerprint, KeyChanges, KeyStatus, OperatorKey, PublicKey, Resealed};
 pub use operations::{
@@ -71,6 +75,7 @@ pub trait Store:
     + Identities
     + Planning
     + Operations
+    + HeldCauses
     + Running
     + Audit
     + Checkpoints
@@ -90,6 +95,7 @@ impl<T> Store for T where
         + Identities
         + Planning
         + Operations
+        + HeldCauses
         + Running
         + Audit
         + Checkpoints

@@ -138,6 +138,8 @@ pub struct OperationFilter {
     pub target: Option<TargetName>,
     /// Only this identity.
     pub identity: Option<IdentityRef>,
+    /// Not what budgets hold.
+    pub without_budgets: bool,
     /// At most this many, newest first.
     pub limit: u32,
 }

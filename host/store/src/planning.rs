@@ -26,6 +26,8 @@ pub struct NewOperation {
     pub due_at: Timestamp,
     /// Why.
     pub cause: Cause,
+    /// It counts under a budget: it is held until everything of the same cause is planned, and then judged with it.
+    pub budgeted: bool,
 }
 
 /// What was decided for one identity.

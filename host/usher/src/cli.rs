@@ -131,6 +131,12 @@ pub(crate) enum Command {
     Why(commands::why::Why),
     /// Operations: the queue and what became of them.
     Operations(commands::operations::OperationsCommand),
+    /// What budgets hold: what one cause would do beyond a threshold.
+    Held(commands::held::Held),
+    /// Let run what a budget holds.
+    Release(commands::held::Release),
+    /// Keep from running what a budget holds.
+    Reject(commands::held::Reject),
     /// One connected system.
     #[command(subcommand)]
     Target(commands::target::TargetCommand),

@@ -117,6 +117,7 @@ fn create(
         priority: Priority::Onboarding,
         due_at: at,
         cause: Cause::new("bench"),
+        budgeted: false,
     }
 }
 

@@ -83,6 +83,8 @@ impl Engine {
         match proposed.kind {
             DocumentKind::Policy => {
                 let policy = self.check_policy(proposed.file, proposed.text).await?;
+                let policy = ActivePolicy::new(seen.policy + 1, policy);
+                let targets = self.targets().await?.piloted(&policy)?;
                 Ok(Prepared {
                     document: NewDocument {
                         kind: proposed.kind,
@@ -90,8 +92,8 @@ impl Engine {
                         resolved: Value::Null,
                     },
                     seen,
-                    policy: Some(Arc::new(ActivePolicy::new(seen.policy + 1, policy))),
-                    targets: self.targets().await?,
+                    policy: Some(Arc::new(policy)),
+                    targets: Arc::new(targets),
                 })
             }
             DocumentKind::Targets => {
@@ -102,7 +104,11 @@ impl Engine {
                     version,
                     reason: error.to_string(),
                 })?;
-                let targets = compile_targets(version, proposed.text, resolved.clone())?;
+                let policy = self.policy_if_any().await?;
+                let mut targets = compile_targets(version, proposed.text, resolved.clone())?;
+                if let Some(policy) = &policy {
+                    targets = targets.piloted(policy)?;
+                }
                 Ok(Prepared {
                     document: NewDocument {
                         kind: proposed.kind,
@@ -110,7 +116,7 @@ impl Engine {
                         resolved,
                     },
                     seen,
-                    policy: self.policy_if_any().await?,
+                    policy,
                     targets: Arc::new(targets),
                 })
             }
@@ -129,13 +135,16 @@ impl Engine {
                 Some(compile_policy(version, &document.text)?)
             }
         };
-        let targets = match versions.targets {
+        let mut targets = match versions.targets {
             0 => ActiveTargets::default(),
             version => {
                 let document = self.document_version(DocumentKind::Targets, version).await?;
                 compile_targets(version, &document.text, document.resolved)?
             }
         };
+        if let Some(policy) = &policy {
+            targets = targets.piloted(policy)?;
+        }
         Ok((policy, targets))
     }
 }

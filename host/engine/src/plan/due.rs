@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::ids::OperationId;
+use usher_lifecycle::policy::Policy;
 use usher_lifecycle::queue::{Queued, reconcile};
 use usher_lifecycle::targets::ApplyMode;
 use usher_store::{Context, DocumentVersions, NewOperation, Planned, StoreError, StoreVersions};
@@ -107,6 +108,7 @@ impl Engine {
             looked_at += batch.planned + batch.unconcerned;
             progress.at(Phase::Planning, looked_at, 0);
         }
+        self.judge_causes(&context.actor).await?;
         Ok(round)
     }
 
@@ -205,7 +207,7 @@ impl Engine {
             batch
                 .problems
                 .extend(problems.map(|error| plan_problem(thought, error)));
-            planned.push(self.decide(thought, &under.targets, under.context.at));
+            planned.push(self.decide(thought, &under.policy.policy, &under.targets, under.context.at));
         }
         batch.problems.extend(without);
         Ok(planned)
@@ -231,7 +233,7 @@ impl Engine {
     /// What is recorded for one identity.
     ///
     /// Where steps have to wait for an operation under way, nothing more is recorded than that: its outcome makes the identity due again.
-    fn decide(&self, thought: &Thought, targets: &ActiveTargets, now: Timestamp) -> Planned {
+    fn decide(&self, thought: &Thought, policy: &Policy, targets: &ActiveTargets, now: Timestamp) -> Planned {
         let plan = &thought.plan;
         let mut planned = Planned {
             reference: thought.row.reference,
@@ -267,16 +269,19 @@ impl Engine {
             let change = reconcile(&open, steps);
             planned.replan |= change.deferred;
             planned.superseded.extend(change.supersede);
-            planned
-                .operations
-                .extend(change.add.into_iter().map(|step| NewOperation {
+            planned.operations.extend(change.add.into_iter().map(|step| {
+                NewOperation {
                     id: OperationId::from_parts(now, &self.random_id()),
                     slot: account.slot.clone(),
-                    work: step.work,
                     priority: step.priority,
                     due_at: now,
+                    budgeted: policy
+                        .thresholds
+                        .holds_back(&account.slot.target, &step.work, step.priority),
+                    work: step.work,
                     cause: step.cause,
-                }));
+                }
+            }));
         }
         planned
     }

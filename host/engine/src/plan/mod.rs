@@ -1,5 +1,6 @@
 //! Planning: what would be done (a preview, nothing written) and what is to be done (operations put into the queue).
 
+mod budgets;
 mod difference;
 mod due;
 mod names;
@@ -11,8 +12,10 @@ pub use difference::{
     RoleDifference, StepChange, StepDifference,
 };
 pub(crate) use due::PlannedDue;
-pub(crate) use preview::{Thought, display_name, entitlement_of, plan_problem, plan_step, shown_diff};
+pub(crate) use preview::{
+    Thought, announced_note, display_name, entitlement_of, plan_problem, plan_step, shown_diff,
+};
 pub use report::{
-    PLAN_FILE_BYTES_MAX, PLAN_FORMAT, Plan, PlanDiff, PlanEntry, PlanFileError, PlanProblem, PlanStep,
-    PlanTotal, SavedPlan,
+    PLAN_FILE_BYTES_MAX, PLAN_FORMAT, Plan, PlanDiff, PlanEntry, PlanFileError, PlanHeld, PlanProblem,
+    PlanStep, PlanTotal, SavedPlan,
 };

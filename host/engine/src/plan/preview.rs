@@ -15,9 +15,9 @@ use usher_lifecycle::name::TargetName;
 use usher_lifecycle::operation::{OperationState, Work};
 use usher_lifecycle::plan::{AccountPlan, IdentityPlan, PlanInput, Planner, Step};
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::{IdentityRow, OpenOperation};
+use usher_store::{HELD_CAUSES_MAX, HeldCause, IdentityRow, OpenOperation};
 
-use super::report::{Plan, PlanDiff, PlanEntry, PlanProblem, PlanStep, PlanTotal};
+use super::report::{Plan, PlanDiff, PlanEntry, PlanHeld, PlanProblem, PlanStep, PlanTotal};
 use crate::documents::{ActivePolicy, ActiveTargets};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -127,7 +127,10 @@ impl Engine {
             plan: empty(now, versions),
             hasher: Sha256::new(),
             totals: BTreeMap::new(),
+            announced: BTreeMap::new(),
         };
+        let held = self.ports.store.held_causes(HELD_CAUSES_MAX).await?;
+        making.plan.held = held.into_iter().map(plan_held).collect();
         let mut after = None;
         loop {
             let rows = self.ports.store.identities_page(after, PAGE).await?;
@@ -162,6 +165,8 @@ fn empty(made_at: Timestamp, versions: usher_store::StoreVersions) -> Plan {
         identities: 0,
         accounts: Vec::new(),
         totals: Vec::new(),
+        announced: Vec::new(),
+        held: Vec::new(),
         problems: Vec::new(),
     }
 }
@@ -170,8 +175,12 @@ struct Making<'a> {
     targets: &'a ActiveTargets,
     plan: Plan,
     hasher: Sha256,
-    totals: BTreeMap<(TargetName, &'static str), u64>,
+    totals: Totals,
+    announced: Totals,
 }
+
+/// Operations by target and verb.
+type Totals = BTreeMap<(TargetName, &'static str), u64>;
 
 impl Making<'_> {
     fn add(&mut self, thought: &Thought) {
@@ -180,7 +189,7 @@ impl Making<'_> {
             self.plan.problems.push(plan_problem(thought, problem));
         }
         for account in &thought.plan.accounts {
-            if account.steps.is_empty() && account.notes.is_empty() {
+            if account.steps.is_empty() && account.notes.is_empty() && account.announced.is_none() {
                 continue;
             }
             for step in &account.steps {
@@ -189,6 +198,12 @@ impl Making<'_> {
                     .totals
                     .entry((account.slot.target.clone(), step.work.verb()))
                     .or_default() += 1;
+            }
+            for step in account.announced.iter().flat_map(|announced| &announced.steps) {
+                let total = self
+                    .announced
+                    .entry((account.slot.target.clone(), step.work.verb()));
+                *total.or_default() += 1;
             }
             let apply = self.apply(&account.slot.target);
             let entry = entry(thought, account, apply, self.plan.made_at);
@@ -212,20 +227,19 @@ impl Making<'_> {
         self.hasher.update([0]);
     }
 
+    fn plan_totals(&self, totals: &Totals) -> Vec<PlanTotal> {
+        let totals = totals.iter().map(|((target, verb), operations)| PlanTotal {
+            target: target.clone(),
+            verb: (*verb).to_owned(),
+            operations: *operations,
+            apply: self.apply(target),
+        });
+        totals.collect()
+    }
+
     fn finish(mut self) -> Plan {
-        let totals = std::mem::take(&mut self.totals);
-        self.plan.totals = totals
-            .into_iter()
-            .map(|((target, verb), operations)| {
-                let apply = self.apply(&target);
-                PlanTotal {
-                    target,
-                    verb: verb.to_owned(),
-                    operations,
-                    apply,
-                }
-            })
-            .collect();
+        self.plan.totals = self.plan_totals(&self.totals);
+        self.plan.announced = self.plan_totals(&self.announced);
         self.plan.digest = hex(&self.hasher.finalize());
         self.plan
     }
@@ -252,7 +266,14 @@ fn entry(thought: &Thought, account: &AccountPlan, apply: ApplyMode, now: Timest
                 format!("{} is held: {why}", operation.work.verb())
             }),
     );
+    let announced = account.announced.as_ref();
     PlanEntry {
+        announced: announced
+            .iter()
+            .flat_map(|one| &one.steps)
+            .map(plan_step)
+            .collect(),
+        announced_because: announced.map(|one| one.because.clone()).unwrap_or_default(),
         identity: thought.row.id,
         key: thought.key(),
         name: display_name(&thought.plan.attributes),
@@ -268,6 +289,36 @@ fn entry(thought: &Thought, account: &AccountPlan, apply: ApplyMode, now: Timest
         later,
         notes,
     }
+}
+
+fn plan_held(cause: HeldCause) -> PlanHeld {
+    PlanHeld {
+        id: cause.id,
+        target: cause.target,
+        verb: cause.counted.verb().to_owned(),
+        operations: cause.operations,
+        why: cause.why,
+    }
+}
+
+/// What is only announced of an account, as a note: what would be done, and why it is not.
+pub(crate) fn announced_note(account: &AccountPlan) -> Option<String> {
+    let announced = account.announced.as_ref()?;
+    let steps: Vec<&str> = announced
+        .steps
+        .iter()
+        .filter_map(|step| step.cause.links().last())
+        .map(String::as_str)
+        .collect();
+    let mut notes: Vec<String> = announced.notes.iter().map(ToString::to_string).collect();
+    if !steps.is_empty() {
+        notes.insert(0, steps.join(", "));
+    }
+    Some(format!(
+        "only announced ({}): {}",
+        announced.because.join("; "),
+        notes.join("; ")
+    ))
 }
 
 /// How many of the steps wait for a person, and how many for their time. The queue keeps operations for as long as they are the

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use usher_lifecycle::account::{AccountSlot, AccountState};
-use usher_lifecycle::ids::IdentityId;
+use usher_lifecycle::ids::{HeldCauseId, IdentityId};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::operation::Priority;
 use usher_lifecycle::state::IdentityState;
@@ -31,6 +31,12 @@ pub struct Plan {
     pub accounts: Vec<PlanEntry>,
     /// Operations by target and verb.
     pub totals: Vec<PlanTotal>,
+    /// The same of what is only announced: what full scope would do beyond that.
+    #[serde(default)]
+    pub announced: Vec<PlanTotal>,
+    /// What budgets hold, at most [`usher_store::HELD_CAUSES_MAX`].
+    #[serde(default)]
+    pub held: Vec<PlanHeld>,
     /// Rules, mappings and dates that could not be evaluated for a person. Their accounts are left as they are.
     pub problems: Vec<PlanProblem>,
 }
@@ -76,6 +82,28 @@ pub struct PlanEntry {
     pub later: u64,
     /// What people should know: blocked steps, a held operation.
     pub notes: Vec<String>,
+    /// What full scope would do that is not done: a target or a role is in its pilot, and this person is not.
+    #[serde(default)]
+    pub announced: Vec<PlanStep>,
+    /// Why it is not done.
+    #[serde(default)]
+    pub announced_because: Vec<String>,
+}
+
+/// What a budget holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlanHeld {
+    /// The id of the held cause.
+    pub id: HeldCauseId,
+    /// Which target.
+    pub target: TargetName,
+    /// What would be done to its accounts.
+    pub verb: String,
+    /// How many operations.
+    pub operations: u64,
+    /// Why they do not run.
+    pub why: String,
 }
 
 /// One operation of a plan.

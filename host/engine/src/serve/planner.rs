@@ -81,6 +81,7 @@ impl Planner {
             }
             let Some(batch) = engine.plan_batch(&self.serving.request.actor).await? else {
                 self.behind_since = None;
+                engine.judge_causes(&self.serving.request.actor).await?;
                 break;
             };
             stale_batches = if batch.in_vain { stale_batches + 1 } else { 0 };

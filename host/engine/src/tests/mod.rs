@@ -1,5 +1,6 @@
 //! The whole loop on a real SQLite store against simulated targets.
 
+mod budgets;
 mod crashes;
 mod days;
 mod differences;
@@ -8,6 +9,7 @@ mod faults;
 mod imports;
 mod new_documents;
 mod personal;
+mod pilots;
 mod replicas;
 mod serving;
 mod shared_rests;

@@ -9,7 +9,9 @@ use super::model::{AccountView, IdentityView, OperationView, RecordView, RoleVie
 use crate::documents::{ActivePolicy, ActiveTargets};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::plan::{Thought, display_name, entitlement_of, plan_problem, plan_step, shown_diff};
+use crate::plan::{
+    Thought, announced_note, display_name, entitlement_of, plan_problem, plan_step, shown_diff,
+};
 
 /// Most rows of a timeline: years of one person.
 pub(super) const TIMELINE_MAX: u32 = 500;
@@ -119,7 +121,12 @@ fn account_view(thought: &Thought, account: &AccountPlan, targets: &ActiveTarget
         diff: account.diff.iter().map(shown_diff).collect(),
         steps: account.steps.iter().map(plan_step).collect(),
         open: thought.open(&account.slot).iter().map(operation_view).collect(),
-        notes: account.notes.iter().map(ToString::to_string).collect(),
+        notes: account
+            .notes
+            .iter()
+            .map(ToString::to_string)
+            .chain(announced_note(account))
+            .collect(),
     }
 }
 

@@ -13,7 +13,7 @@ use usher_lifecycle::operation::OperationState;
 use usher_lifecycle::state::IdentityState;
 use usher_lifecycle::table::DesiredKind;
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::{Snapshot, StoredFact, StoredReservation};
+use usher_store::{HeldCause, Snapshot, StoredFact, StoredReservation};
 
 use crate::plan::{PlanDiff, PlanProblem, PlanStep};
 
@@ -197,6 +197,8 @@ pub struct WhyRole {
     pub holds: Option<bool>,
     /// The attributes the rule reads, as they are for this person; `null` when they have none.
     pub reads: BTreeMap<String, Value>,
+    /// They would have it, but it is in observe, or in a pilot without them.
+    pub announced: bool,
     /// Why it could not be evaluated.
     pub error: Option<String>,
 }
@@ -211,8 +213,10 @@ pub struct StatusView {
     pub identities: BTreeMap<String, u64>,
     /// Targets, by name.
     pub targets: Vec<TargetStatus>,
-    /// Operations that wait for a person, newest first; at most 50.
+    /// Operations that wait for a person, newest first; at most 50; without what budgets hold.
     pub held: Vec<HeldView>,
+    /// What budgets hold, oldest first; at most 50.
+    pub held_causes: Vec<HeldCause>,
     /// The latest imports, newest first.
     pub imports: Vec<Snapshot>,
     /// The active policy.

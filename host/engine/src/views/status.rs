@@ -27,6 +27,7 @@ impl Engine {
         let filter = OperationFilter {
             states: vec![OperationState::Held],
             limit: HELD_LISTED,
+            without_budgets: true,
             ..OperationFilter::default()
         };
         let held = store.operations(&filter).await?;
@@ -41,6 +42,7 @@ impl Engine {
             identities: identities.collect(),
             targets: self.target_statuses(&active).await?,
             held: held.into_iter().map(held_view).collect(),
+            held_causes: store.held_causes(HELD_LISTED).await?,
             imports: store.snapshots(IMPORTS_LISTED).await?,
             policy: self.version_of(DocumentKind::Policy).await?,
             targets_document: self.version_of(DocumentKind::Targets).await?,

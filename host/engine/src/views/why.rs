@@ -12,7 +12,7 @@ use super::model::{WhyRole, WhyView};
 use crate::documents::{ActivePolicy, ActiveTargets};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::plan::{Thought, display_name, plan_step};
+use crate::plan::{Thought, announced_note, display_name, plan_step};
 
 impl Engine {
     /// Why a person has an account or does not: the chain of causes, and every role that would give it with what its rule says.
@@ -63,7 +63,10 @@ impl Engine {
                 .unwrap_or_default(),
             open: thought.open(slot).iter().map(operation_view).collect(),
             notes: account
-                .map(|account| account.notes.iter().map(ToString::to_string).collect())
+                .map(|account| {
+                    let notes = account.notes.iter().map(ToString::to_string);
+                    notes.chain(announced_note(account)).collect()
+                })
                 .unwrap_or_default(),
             timeline: timeline
                 .into_iter()
@@ -93,8 +96,9 @@ fn why_roles(thought: &Thought, policy: &ActivePolicy, slot: &AccountSlot) -> Ve
     let why = |role: &Role| {
         // What was assigned, what another role brings and what is kept for an overlap is had as well.
         let has = thought.plan.roles.contains(&role.name);
+        let announced = thought.plan.announced_roles.contains(&role.name);
         let (holds, error) = match role.when.as_ref().map_or(Ok(false), |rule| rule.holds(&scope)) {
-            Ok(holds) => (Some(holds || has), None),
+            Ok(holds) => (Some((holds && !announced) || has), None),
             Err(error) => (None, Some(error.message)),
         };
         let read = |name: &str| {
@@ -109,6 +113,7 @@ fn why_roles(thought: &Thought, policy: &ActivePolicy, slot: &AccountSlot) -> Ve
             rule: role.when.as_ref().map(|rule| rule.source().to_owned()),
             holds,
             reads,
+            announced,
             error,
         }
     };
@@ -160,6 +165,10 @@ fn because(thought: &Thought, slot: &AccountSlot, desired: Option<DesiredKind>, 
             .collect()
     };
     match (state.state, desired) {
+        (_, Some(_)) if only_announced(thought, slot) => {
+            "what policy says of it is only announced: a pilot or a role in observe leaves them out"
+                .to_owned()
+        }
         (_, None) => "what it should be cannot be said, so it is left as it is".to_owned(),
         (IdentityState::Active, Some(DesiredKind::Enabled)) => {
             format!("given by {}", list("role", &names(true)))
@@ -182,6 +191,12 @@ fn because(thought: &Thought, slot: &AccountSlot, desired: Option<DesiredKind>, 
             Some(_),
         ) => format!("they are {} ({})", state.state, state.cause),
     }
+}
+
+/// Nothing is done to the account, but something is announced.
+fn only_announced(thought: &Thought, slot: &AccountSlot) -> bool {
+    let account = thought.plan.accounts.iter().find(|account| account.slot == *slot);
+    account.is_some_and(|account| account.announced.is_some() && account.steps.is_empty())
 }
 
 fn list(word: &str, names: &[&str]) -> String {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::dependencies::Missing;
 use super::names::{account_there, unique_names};
 use super::roles::Roles;
-use super::separation::{has_entitlement, is_account_held};
+use super::separation::{has_entitlement, is_account_held, is_account_there};
 use super::{PlanInput, TargetFacts};
 use crate::account::{AccountSlot, DesiredAccount, Entitlements};
 use crate::assignment::HeldRole;
@@ -17,7 +17,7 @@ use crate::attributes::Attributes;
 use crate::cause::Cause;
 use crate::expr::{ExpressionError, Scope};
 use crate::name::{RoleName, TargetName};
-use crate::policy::{Policy, Unassigned};
+use crate::policy::{Policy, Rollout, Unassigned};
 use crate::reservation::NameWanted;
 use crate::state::IdentityState;
 
@@ -31,6 +31,8 @@ pub(super) struct Wanted {
     pub(super) next_change: Option<Timestamp>,
     /// Names that must be reserved before their accounts can be planned.
     pub(super) wanted_names: Vec<NameWanted>,
+    /// The places of roles they would have, but for an observe or a pilot.
+    pub(super) announced: Vec<usize>,
     accounts: BTreeMap<AccountSlot, WantedAccount>,
     others: WantedAccount,
     unassigned: bool,
@@ -45,6 +47,8 @@ pub(super) struct WantedAccount {
     pub(super) cause: Cause,
     /// The same for each entitlement it should have.
     pub(super) entitlement_causes: BTreeMap<String, Cause>,
+    /// It is there, and only roles give it that give nothing yet: what is wanted of it is only announced.
+    pub(super) announced: bool,
 }
 
 impl WantedAccount {
@@ -53,6 +57,7 @@ impl WantedAccount {
             desired: Ok(desired),
             cause,
             entitlement_causes: BTreeMap::new(),
+            announced: false,
         }
     }
 }
@@ -78,10 +83,40 @@ impl Wanted {
         }
     }
 
+    /// What would be wanted were every role given to everybody who has it; `None` when that is the same. Names are reserved for it already, so
+    /// that what is announced is what will be given.
+    pub(super) fn in_full_scope(&mut self, wish: &Wish<'_, '_>) -> Option<Self> {
+        if self.announced.is_empty() {
+            return None;
+        }
+        // What cannot be evaluated is a problem once it is given.
+        let full = wanted(&Wish { full: true, ..*wish }, &mut Vec::new());
+        for name in &full.wanted_names {
+            if !self.wanted_names.contains(name) {
+                self.wanted_names.push(name.clone());
+            }
+        }
+        Some(full)
+    }
+
+    /// Which roles would give or change something about an account, and why they do not.
+    pub(super) fn announced_by(&self, slot: &AccountSlot, policy: &Policy) -> Vec<String> {
+        let roles = self.announced.iter().filter_map(|place| policy.roles.get(*place));
+        let concerned =
+            roles.filter(|role| role.accounts.contains(slot) || role.entitlements.contains_key(slot));
+        let why = concerned.map(|role| match role.rollout {
+            Rollout::Nobody => format!("role {} is in observe", role.name),
+            Rollout::Pilot(_) => format!("outside the pilot of role {}", role.name),
+            Rollout::Everybody => format!("role {} comes only with roles that give nothing yet", role.name),
+        });
+        why.collect()
+    }
+
     /// Nothing may be concluded, so what the last plan recorded stands.
     pub(super) fn undecide(&mut self, reason: &str, held: &[HeldRole]) {
         self.held = held.to_vec();
         self.wanted_names.clear();
+        self.announced.clear();
         for account in self.accounts.values_mut().chain([&mut self.others]) {
             account.desired = Err(reason.to_owned());
         }
@@ -90,6 +125,7 @@ impl Wanted {
 }
 
 /// What a person's plan is made from, as far as accounts are concerned.
+#[derive(Clone, Copy)]
 pub(super) struct Wish<'a, 'i> {
     pub(super) policy: &'a Policy,
     pub(super) input: &'i PlanInput<'a>,
@@ -102,6 +138,8 @@ pub(super) struct Wish<'a, 'i> {
     /// From the fact to the state.
     pub(super) cause: &'i Cause,
     pub(super) now: Timestamp,
+    /// As if no role were in observe or in a pilot.
+    pub(super) full: bool,
 }
 
 /// What policy wants in this state.
@@ -113,6 +151,7 @@ pub(super) fn wanted(wish: &Wish<'_, '_>, problems: &mut Vec<ExpressionError>) -
         held: roles.held.clone(),
         next_change: roles.next_change,
         wanted_names: Vec::new(),
+        announced: Vec::new(),
         accounts: BTreeMap::new(),
         others: WantedAccount::all(desired, wish.cause.clone()),
         unassigned: false,
@@ -123,14 +162,7 @@ pub(super) fn wanted(wish: &Wish<'_, '_>, problems: &mut Vec<ExpressionError>) -
         IdentityState::Departed | IdentityState::Erased => return everything(DesiredAccount::Absent, &none),
         IdentityState::Staged | IdentityState::Active | IdentityState::Suspended => {}
     }
-    let roles = match Roles::of(
-        wish.policy,
-        wish.input,
-        wish.scope,
-        wish.state,
-        wish.now,
-        problems,
-    ) {
+    let roles = match Roles::of(wish, problems) {
         Ok(roles) => roles,
         Err(error) => {
             problems.push(error);
@@ -154,6 +186,7 @@ pub(super) fn wanted(wish: &Wish<'_, '_>, problems: &mut Vec<ExpressionError>) -
         &roles,
     );
     wanted.unassigned = true;
+    wanted.announced = roles.announced();
     give_accounts(wish, &roles, &mut wanted, problems);
     wanted
 }
@@ -180,7 +213,9 @@ fn give_accounts(
     let mut givers: BTreeMap<&AccountSlot, Vec<usize>> = BTreeMap::new();
     for (place, role) in wish.policy.roles.iter().enumerate() {
         let given = |slot: &&AccountSlot| {
-            roles.given[place] || (roles.is_withheld(place) && is_account_held(wish.input, wish.state, slot))
+            roles.given[place]
+                || (roles.is_withheld(place) && is_account_held(wish.input, wish.state, slot))
+                || (roles.is_announced(place) && is_account_there(wish.input, slot))
         };
         for slot in role.accounts.iter().filter(given) {
             givers.entry(slot).or_default().push(place);
@@ -208,6 +243,7 @@ fn give_accounts(
                 desired,
                 cause: wish.cause.then(roles.shown(places)),
                 entitlement_causes,
+                announced: places.iter().all(|place| roles.is_announced(*place)),
             },
         );
     }
@@ -250,7 +286,7 @@ fn given_entitlements(
     let mut entitlements = Entitlements::new();
     let mut givers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (place, role) in wish.policy.roles.iter().enumerate() {
-        let withheld = roles.is_withheld(place);
+        let withheld = roles.is_withheld(place) || roles.is_announced(place);
         if !roles.given[place] && !withheld {
             continue;
         }

@@ -3,6 +3,7 @@
 //! Pure: the same input always gives the same plan. A step exists only where observed differs from wanted, so planning again after the
 //! steps have succeeded gives nothing.
 
+mod announce;
 mod current_state;
 mod dependencies;
 mod desired;
@@ -26,7 +27,7 @@ use crate::attributes::Attributes;
 use crate::cause::Cause;
 use crate::connector::Capabilities;
 use crate::diff::Managed;
-use crate::expr::{ExpressionError, Scope, Tables};
+use crate::expr::{ExpressionError, Rule, Scope, Tables};
 use crate::facts::{Hold, HoldKind, SourceRecord};
 use crate::name::{RoleName, TargetName};
 use crate::operation::{Priority, Work};
@@ -37,6 +38,7 @@ use crate::state::{IdentityState, StateAt, earliest, hold_at, hold_phrase, next_
 use crate::targets::ApplyMode;
 
 pub use crate::diff::{AttributeDiff, Note};
+pub use announce::Announced;
 pub use planner::Planner;
 pub use work_table::work_markdown;
 
@@ -74,6 +76,8 @@ pub struct TargetFacts {
     pub apply: ApplyMode,
     /// Targets whose primary accounts must be there before an account is made here.
     pub depends_on: Vec<TargetName>,
+    /// For whom anything is done there; for everybody when nothing is said.
+    pub pilot: Option<Rule>,
 }
 
 /// One thing to do.
@@ -106,6 +110,8 @@ pub struct AccountPlan {
     pub diff: Vec<AttributeDiff>,
     /// What else people should know.
     pub notes: Vec<Note>,
+    /// What full scope would do, where a target or a role is in its pilot and this person is not.
+    pub announced: Option<Announced>,
 }
 
 /// The plan for one person.
@@ -119,7 +125,9 @@ pub struct IdentityPlan {
     pub attributes: Attributes,
     /// The roles they have.
     pub roles: Vec<RoleName>,
-    /// Every account they have, had or should have.
+    /// Roles they would have, were those not in observe or in a pilot without them.
+    pub announced_roles: Vec<RoleName>,
+    /// Every account they have, had or should have; those too that are only announced.
     pub accounts: Vec<AccountPlan>,
     /// To be kept for the next plan, in place of what was kept before. Mostly empty.
     pub held: Vec<HeldRole>,
@@ -183,30 +191,28 @@ fn plan_with(
     } else {
         state_cause.then(in_force.to_string())
     };
-    let mut wanted = {
-        let flowing = (!policy.flows.is_empty() && in_force == IdentityState::Active)
-            .then(|| with_flows(&policy.flows, &attributes, input.accounts));
-        let scope = Scope::with_tables(&attributes, in_force, tables);
-        let mapping_scope = flowing
-            .as_ref()
-            .map(|flowing| Scope::with_tables(flowing, in_force, tables));
-        desired::wanted(
-            &desired::Wish {
-                policy,
-                input,
-                scope: &scope,
-                mapping_scope: mapping_scope.as_ref().unwrap_or(&scope),
-                targets,
-                state: in_force,
-                cause: &access_cause,
-                now,
-            },
-            &mut problems,
-        )
+    let flowing = (!policy.flows.is_empty() && in_force == IdentityState::Active)
+        .then(|| with_flows(&policy.flows, &attributes, input.accounts));
+    let scope = Scope::with_tables(&attributes, in_force, tables);
+    let mapping_scope = flowing
+        .as_ref()
+        .map(|flowing| Scope::with_tables(flowing, in_force, tables));
+    let wish = desired::Wish {
+        policy,
+        input,
+        scope: &scope,
+        mapping_scope: mapping_scope.as_ref().unwrap_or(&scope),
+        targets,
+        state: in_force,
+        cause: &access_cause,
+        now,
+        full: false,
     };
+    let mut wanted = desired::wanted(&wish, &mut problems);
     if let Some(reason) = &undecided {
         wanted.undecide(reason, input.held);
     }
+    let full = wanted.in_full_scope(&wish);
     let slots: BTreeSet<&AccountSlot> = match state.state {
         // What is left of an erased person is not ours to touch.
         IdentityState::Erased => BTreeSet::new(),
@@ -216,13 +222,24 @@ fn plan_with(
         | IdentityState::Leaving
         | IdentityState::Departed => wanted
             .slots()
+            .chain(full.iter().flat_map(desired::Wanted::slots))
             .chain(input.accounts.iter().map(|(slot, _)| slot))
             .collect(),
     };
     let mut accounts: Vec<AccountPlan> = slots
         .into_iter()
-        .map(|slot| plan_account(slot, &wanted, security_hold.as_ref(), input, policy, targets))
+        .map(|slot| {
+            let plan = |wanted| plan_account(slot, wanted, security_hold.as_ref(), input, policy, targets);
+            let outside = is_outside(slot, targets, &scope, &mut problems);
+            let mut because = wanted.announced_by(slot, policy);
+            if outside {
+                because.insert(0, format!("outside the pilot of target {}", slot.target));
+            }
+            let confined = outside || wanted.account(slot).announced;
+            announce::announce(plan(&wanted), full.as_ref().map(plan), confined, because)
+        })
         .collect();
+    drop((scope, mapping_scope));
     let replan = dependencies::order(&mut accounts, policy, targets);
     let erased = state.state == IdentityState::Erased;
     let dates = [
@@ -239,12 +256,35 @@ fn plan_with(
         state_cause,
         attributes,
         roles: wanted.roles,
+        announced_roles: wanted
+            .announced
+            .iter()
+            .map(|place| policy.roles[*place].name.clone())
+            .collect(),
         accounts,
         held: wanted.held,
         wanted_names: wanted.wanted_names,
         replan,
         problems,
     }
+}
+
+/// Whether a person is outside the pilot of the target of an account. A pilot that cannot be evaluated has nobody in it.
+fn is_outside(
+    slot: &AccountSlot,
+    targets: &BTreeMap<TargetName, TargetFacts>,
+    scope: &Scope<'_>,
+    problems: &mut Vec<ExpressionError>,
+) -> bool {
+    let pilot = targets.get(&slot.target).and_then(|facts| facts.pilot.as_ref());
+    pilot.is_some_and(|pilot| {
+        !pilot.holds(scope).unwrap_or_else(|error| {
+            if !problems.contains(&error) {
+                problems.push(error);
+            }
+            false
+        })
+    })
 }
 
 fn plan_account(
@@ -270,6 +310,7 @@ fn plan_account(
         steps: Vec::new(),
         diff: Vec::new(),
         notes: Vec::new(),
+        announced: None,
     };
     let left_alone = |reason: &str| {
         vec![Note::LeftAlone {

@@ -3,9 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::PlanInput;
+use super::desired::Wish;
 use super::separation::{self, Withheld};
 use crate::assignment::{Assignment, HeldRole, Origin};
-use crate::expr::{ExpressionError, Scope};
+use crate::expr::ExpressionError;
 use crate::policy::{Duty, Policy, Role};
 use crate::state::{IdentityState, earliest};
 
@@ -45,6 +46,10 @@ pub(super) struct Roles<'a> {
     pub(super) givers: Vec<Givers<'a>>,
     /// What a separation of duties does not let them have, but for what is there already.
     pub(super) withheld: Withheld<'a>,
+    /// Roles that give this person nothing yet, by themselves; empty when none is limited so.
+    not_yet: Vec<bool>,
+    /// Roles they would have, but for those: only announced. Empty when there are none.
+    announced: Vec<bool>,
     /// What the next plan must know.
     pub(super) held: Vec<HeldRole>,
     /// When assignments, overlaps and exceptions change it next.
@@ -59,6 +64,8 @@ impl<'a> Roles<'a> {
             given: Vec::new(),
             givers: Vec::new(),
             withheld: Withheld::default(),
+            not_yet: Vec::new(),
+            announced: Vec::new(),
             held: Vec::new(),
             next_change: None,
         }
@@ -67,13 +74,18 @@ impl<'a> Roles<'a> {
     /// The roles of a person at a moment. Only of who has started is something kept that a rule no longer gives. During leave and holds what the last
     /// plan recorded stays as it is: at the return they have what they had.
     pub(super) fn of(
-        policy: &'a Policy,
-        input: &PlanInput<'a>,
-        scope: &Scope<'_>,
-        state: IdentityState,
-        now: Timestamp,
+        wish: &Wish<'a, '_>,
         problems: &mut Vec<ExpressionError>,
     ) -> Result<Self, ExpressionError> {
+        let Wish {
+            policy,
+            input,
+            scope,
+            state,
+            now,
+            full,
+            ..
+        } = *wish;
         let away = state == IdentityState::Suspended;
         let works = away || state == IdentityState::Active;
         let by_rule = policy.by_rule(scope)?;
@@ -91,6 +103,9 @@ impl<'a> Roles<'a> {
             roles.keep(input, &ruled, now);
         }
         roles.given = roles.reached(Givers::directly);
+        if !full && let Some(not_yet) = policy.not_yet(scope, problems) {
+            roles.leave_out(not_yet);
+        }
         roles.separate(input, state, now, problems);
         roles.include();
         if away {
@@ -118,11 +133,37 @@ impl<'a> Roles<'a> {
             .filter(|place| self.givers[*place].directly())
             .collect();
         while let Some(place) = open.pop() {
-            if !these[place] && !std::mem::replace(&mut given[place], true) {
+            let left_out = these.get(place) == Some(&true) || self.not_yet.get(place) == Some(&true);
+            if !left_out && !std::mem::replace(&mut given[place], true) {
                 open.extend(&self.policy.roles[place].included);
             }
         }
         given
+    }
+
+    /// Takes out the roles that give nothing yet, with what comes only through them.
+    fn leave_out(&mut self, not_yet: Vec<bool>) {
+        self.not_yet = not_yet;
+        let rest = self.given_without(&[]);
+        self.announced = self
+            .given
+            .iter()
+            .zip(&rest)
+            .map(|(would, does)| *would && !does)
+            .collect();
+        self.given = rest;
+    }
+
+    /// They would have it, but it gives them nothing yet.
+    pub(super) fn is_announced(&self, place: usize) -> bool {
+        self.announced.get(place) == Some(&true)
+    }
+
+    /// The places of those roles.
+    pub(super) fn announced(&self) -> Vec<usize> {
+        (0..self.announced.len())
+            .filter(|place| self.is_announced(*place))
+            .collect()
     }
 
     fn assign(&mut self, input: &PlanInput<'a>, now: Timestamp, problems: &mut Vec<ExpressionError>) {
@@ -211,7 +252,7 @@ impl<'a> Roles<'a> {
             for (givers, _) in self.givers.iter_mut().zip(yielding).filter(|(_, yields)| *yields) {
                 givers.kept = None;
             }
-            self.given = self.reached(Givers::directly);
+            self.given = self.given_without(&[]);
         }
         let mut withheld = separation::withheld(self, input, state, now, problems);
         if withheld.roles.contains(&true) {
@@ -228,7 +269,7 @@ impl<'a> Roles<'a> {
     /// Notes which role came through which, for the causes.
     fn include(&mut self) {
         for (place, role) in self.policy.roles.iter().enumerate() {
-            if self.given[place] || self.is_withheld(place) {
+            if self.given[place] || self.is_withheld(place) || self.is_announced(place) {
                 for included in &role.included {
                     self.givers[*included].includers.push(place);
                 }
@@ -306,7 +347,7 @@ impl<'a> Roles<'a> {
             .map(|place| &self.policy.roles[*place].name);
         why.extend(includers.map(|includer| format!("in {includer}")));
         why.extend(givers.kept.map(|kept| format!("kept until {}", kept.until)));
-        if self.is_withheld(place) {
+        if self.is_withheld(place) || self.is_announced(place) {
             why.push("only what is there already".to_owned());
         }
         if givers.rule && why.len() == 1 {

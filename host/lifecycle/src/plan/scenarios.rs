@@ -104,6 +104,7 @@ fn can(disable: bool, delete: bool) -> TargetFacts {
         schema: AccountSchema::default(),
         apply: ApplyMode::Auto,
         depends_on: Vec::new(),
+        pilot: None,
     }
 }
 

@@ -217,6 +217,11 @@ pub(super) fn is_account_held(input: &PlanInput<'_>, state: IdentityState, slot:
     })
 }
 
+/// Whether there is an account, in whatever state.
+pub(super) fn is_account_there(input: &PlanInput<'_>, slot: &AccountSlot) -> bool {
+    observed(input, slot).is_some_and(|observed| observed.state != AccountState::Absent)
+}
+
 /// Whether an account holds an entitlement.
 pub(super) fn has_entitlement(input: &PlanInput<'_>, slot: &AccountSlot, id: &str) -> bool {
     observed(input, slot).is_some_and(|observed| {

@@ -90,6 +90,7 @@ fn sample(
             schema: AccountSchema::default(),
             apply: ApplyMode::Auto,
             depends_on: Vec::new(),
+            pilot: None,
         },
         cause: &Cause::new("facts"),
         security_hold: held.then_some(&hold),

@@ -62,6 +62,13 @@ pub fn check_against(policy: &Policy, file: &str, targets: &Targets) -> Result<(
         }
     }
     errors.extend(circular(policy, file, targets));
+    for target in policy.thresholds.targets.keys() {
+        if !targets.targets.contains_key(target) {
+            let hint = did_you_mean(target.as_str(), names.iter());
+            let message = format!("there is no target `{target}` in the targets document{hint}");
+            mistake(format!("thresholds.{target}"), message);
+        }
+    }
     errors.sort_by_key(|error| (error.line, error.column));
     if errors.is_empty() {
         Ok(())

@@ -16,6 +16,10 @@
 //! `candidates` with `unique = true` and `follow-name` ([`Make::Unique`]). `[flows]` lets mappings read what a person's other accounts were observed
 //! to have ([`Flow`]): the account made from them waits until those are there.
 //!
+//! `[thresholds.app]` and `[thresholds."*"]` are budgets ([`crate::budget`]): `disable`, `delete` and `create`, each with `most`, `percent` (of the
+//! accounts of the target) or both, within `per-hours`. A role with `observe = true` gives nothing yet, one with `pilot = "…"` only to whom that
+//! expression names; the plan says what it would give the others.
+//!
 //! A whole policy:
 //!
 //! ```toml
@@ -30,15 +34,19 @@ mod flow;
 mod mapping;
 mod parse;
 mod role;
+mod rollout;
 mod same;
 mod separation;
 mod source;
+mod thresholds;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::AccountSlot;
 use crate::attributes::Attributes;
+use crate::budget::Thresholds;
 use crate::document::reader::Place;
+use crate::expr::Declared;
 use crate::name::SourceName;
 use crate::state::IdentityState;
 
@@ -51,6 +59,7 @@ pub use parse::{
     EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, parse, parse_strictly,
 };
 pub use role::{OVERLAP_DAYS_MAX, PARAMETERS_BYTES_MAX, ROLES_MAX, Role};
+pub use rollout::Rollout;
 pub use separation::{Duty, SEPARATIONS_MAX, Separation};
 pub use source::{ABSENT_SNAPSHOTS_MAX, COLUMNS_MAX, SEPARATOR_CHARS_MAX, SOURCES_MAX};
 
@@ -71,12 +80,16 @@ pub struct Policy {
     pub roles: Vec<Role>,
     /// What nobody may have at once, in the order of the document.
     pub separations: Vec<Separation>,
+    /// How much may happen within some hours before a person is asked.
+    pub thresholds: Thresholds,
     /// What accounts look like.
     pub mappings: BTreeMap<AccountSlot, Mapping>,
     /// What mappings may read of a person's other accounts, in the order of the document.
     pub flows: Vec<Flow>,
     /// Account → the accounts it is made from, by the flows its mapping reads. Without a circle.
     pub made_from: BTreeMap<AccountSlot, BTreeSet<AccountSlot>>,
+    /// The attributes its sources declare: what expressions may read.
+    pub(crate) declared: Declared,
     /// Where the items are that name targets or attributes of accounts, for [`check_against`] and [`check_schemas`].
     positions: Positions,
 }

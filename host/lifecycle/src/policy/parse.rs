@@ -8,8 +8,10 @@ use super::mapping::read_mappings;
 use super::role::read_roles;
 use super::separation::read_separations;
 use super::source::{Sources, read_sources};
+use super::thresholds::read_thresholds;
 use super::{Policy, Positions, Unassigned};
 use crate::account::AccountSlot;
+use crate::budget::Thresholds;
 use crate::circle::circle;
 use crate::document::DocumentErrors;
 use crate::document::item::Item;
@@ -92,6 +94,9 @@ fn read_policy(root: &Table<'_, '_>, strictness: Strictness) -> Option<Policy> {
     if let (Some(made_from), Some(item)) = (&made_from, &flows_item) {
         refuse_circle(made_from, item)?;
     }
+    let thresholds = optional(root.take("thresholds"), Thresholds::default(), |item| {
+        read_thresholds(&item, &mut positions)
+    });
     Some(Policy {
         zone: zone?,
         retention_days: retention_days?,
@@ -100,9 +105,11 @@ fn read_policy(root: &Table<'_, '_>, strictness: Strictness) -> Option<Policy> {
         authority: authority?,
         roles: roles?,
         separations: separations?,
+        thresholds: thresholds?,
         mappings: mappings?,
         flows,
         made_from: made_from?,
+        declared,
         positions,
     })
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Positions;
 use super::parse::{Expressions, LABEL_CHARS_MAX, optional, read_slot};
+use super::rollout::{Rollout, read_rollout};
 use crate::account::{AccountSlot, Entitlements};
 use crate::document::hint::did_you_mean;
 use crate::document::item::Item;
@@ -27,6 +28,8 @@ pub struct Role {
     pub name: RoleName,
     /// Who has it by rule; without one it is given by assignment only (or by a role that includes it).
     pub when: Option<Rule>,
+    /// For whom it gives anything yet.
+    pub rollout: Rollout,
     /// Roles that whoever has this one has, too, in the order of the document. Never in a circle.
     pub includes: Vec<RoleName>,
     /// How long it is kept when no rule gives it any more, in days of 24 hours; 0 is not at all. Never beyond the end of the employment.
@@ -91,6 +94,7 @@ fn read_role<'r, 'd>(
         fresh = false;
     }
     let when = optional(table.take("when"), None, |item| expressions.rule(&item).map(Some));
+    let rollout = read_rollout(&table, expressions);
     let includes = optional(table.take("includes"), Vec::new(), |item| read_includes(&item));
     let overlap_days = optional(table.take("overlap-days"), 0, |item| {
         item.number(0..=OVERLAP_DAYS_MAX)
@@ -106,6 +110,7 @@ fn read_role<'r, 'd>(
     let role = Role {
         name: name?,
         when: when?,
+        rollout: rollout?,
         includes,
         overlap_days: overlap_days?,
         accounts: accounts?,

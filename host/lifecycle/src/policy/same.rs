@@ -1,6 +1,6 @@
 //! Whether two policies want the same of everybody. Names every field of what it compares, so that a new one is thought of here.
 
-use super::{AttributeMapping, Make, Mapping, Policy, Role, SourcePolicy};
+use super::{AttributeMapping, Make, Mapping, Policy, Role, Rollout, SourcePolicy};
 use crate::expr::{Mapper, Rule};
 
 impl Policy {
@@ -19,6 +19,10 @@ impl Policy {
             flows,
             // Follows from the mappings and the flows.
             made_from: _,
+            // Asked when operations are let go, not when they are planned.
+            thresholds: _,
+            // Follows from the sources; what expressions read is in the records.
+            declared: _,
             // Where things stand in the text.
             positions: _,
         } = self;
@@ -65,6 +69,7 @@ fn same_role(left: &Role, right: &Role) -> bool {
         when,
         includes,
         overlap_days,
+        rollout,
         accounts,
         entitlements,
         // Follows from `includes` and the order of all roles.
@@ -74,8 +79,17 @@ fn same_role(left: &Role, right: &Role) -> bool {
         && when.as_ref().map(Rule::source) == right.when.as_ref().map(Rule::source)
         && *includes == right.includes
         && *overlap_days == right.overlap_days
+        && same_rollout(rollout, &right.rollout)
         && *accounts == right.accounts
         && *entitlements == right.entitlements
+}
+
+fn same_rollout(left: &Rollout, right: &Rollout) -> bool {
+    match (left, right) {
+        (Rollout::Everybody, Rollout::Everybody) | (Rollout::Nobody, Rollout::Nobody) => true,
+        (Rollout::Pilot(left), Rollout::Pilot(right)) => left.source() == right.source(),
+        (Rollout::Everybody | Rollout::Nobody | Rollout::Pilot(_), _) => false,
+    }
 }
 
 fn same_mapping(left: &Mapping, right: &Mapping) -> bool {

@@ -1,10 +1,14 @@
 //! The targets document: which systems are connected, through which connector, with which settings, grants and limits.
+//!
+//! `pilot = "identity.department == 'IT'"` limits a target to some people: for the others nothing is queued there but what a security hold asks for,
+//! and the plan says what would be done ([`PilotText`]).
 
 mod auth;
 mod dependencies;
 mod grants;
 mod oauth2;
 mod parse;
+mod pilot;
 mod secrets;
 mod sql;
 mod wire;
@@ -20,6 +24,7 @@ pub use auth::{HttpAuth, belongs_to_connection};
 pub use grants::ENDPOINTS_MAX;
 pub use oauth2::{ClientAuth, OAuth2, TokenUrl};
 pub use parse::{LIMITS_MAX, TARGETS_MAX, parse};
+pub use pilot::PilotText;
 pub use secrets::{DeclaredSecret, SecretPlace, SecretPosition, SecretReference, secret_named};
 pub use sql::{SqlAddress, SqlDatabase, SqlGrant, SqlServer, SqlTls};
 pub use wire::{ClientCertificate, Proxy, ProxyAuth, Tls, TlsVersion};
@@ -29,6 +34,8 @@ pub use wire::{ClientCertificate, Proxy, ProxyAuth, Tls, TlsVersion};
 pub struct Targets {
     /// Each target.
     pub targets: BTreeMap<TargetName, Target>,
+    /// For whom anything is done in a target; where nothing is said, for everybody.
+    pub pilots: BTreeMap<TargetName, PilotText>,
 }
 
 /// One connected system.

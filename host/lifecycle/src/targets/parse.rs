@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::auth::read_http_auth;
 use super::dependencies::{read_depends_on, refuse_circle};
 use super::grants::read_grants;
+use super::pilot::{PilotText, read_pilot};
 use super::secrets::{check_secrets, read_secrets};
 use super::wire::{read_proxy, read_tls};
 use super::{ApplyMode, ConnectorReference, Limits, Target, Targets, Tls};
@@ -47,6 +48,7 @@ fn read_targets(item: &Item<'_, '_>) -> Option<Targets> {
         return None;
     }
     let mut targets = BTreeMap::new();
+    let mut pilots = BTreeMap::new();
     let mut whole = true;
     let names: Vec<String> = entries.iter().map(|(name, _)| (*name).to_owned()).collect();
     for (name, item) in &entries {
@@ -58,17 +60,24 @@ fn read_targets(item: &Item<'_, '_>) -> Option<Targets> {
             }
         };
         match item.table().and_then(|table| read_target(&table, name?, &names)) {
-            Some(target) => drop(targets.insert(target.name.clone(), target)),
+            Some((target, pilot)) => {
+                pilots.extend(pilot.map(|pilot| (target.name.clone(), pilot)));
+                targets.insert(target.name.clone(), target);
+            }
             None => whole = false,
         }
     }
     if whole {
         refuse_circle(&targets, &entries)?;
     }
-    whole.then_some(Targets { targets })
+    whole.then_some(Targets { targets, pilots })
 }
 
-fn read_target(table: &Table<'_, '_>, name: TargetName, names: &[String]) -> Option<Target> {
+fn read_target(
+    table: &Table<'_, '_>,
+    name: TargetName,
+    names: &[String],
+) -> Option<(Target, Option<PilotText>)> {
     let connector = table
         .need("connector", "which connector serves it, like connector = \"sql\"")
         .and_then(|item| read_connector(&item));
@@ -82,6 +91,7 @@ fn read_target(table: &Table<'_, '_>, name: TargetName, names: &[String]) -> Opt
     let depends_on = optional(table.take("depends-on"), Vec::new(), |item| {
         read_depends_on(&item, names)
     });
+    let pilot = optional(table.take("pilot"), None, |item| read_pilot(&item).map(Some));
     let settings_item = table.take("settings");
     let settings = optional(settings_item.as_ref(), Value::Object(Map::new()), |item| {
         item.table()?;
@@ -128,7 +138,8 @@ fn read_target(table: &Table<'_, '_>, name: TargetName, names: &[String]) -> Opt
     }
     let limits = optional(table.take("limits"), Limits::default(), |item| read_limits(&item));
     table.finish();
-    Some(Target {
+    let pilot = pilot?;
+    let target = Target {
         name,
         connector: connector?,
         apply: apply?,
@@ -140,7 +151,8 @@ fn read_target(table: &Table<'_, '_>, name: TargetName, names: &[String]) -> Opt
         proxy: proxy?,
         secrets: secrets?,
         limits: limits?,
-    })
+    };
+    Some((target, pilot))
 }
 
 /// The value of an item that may be missing: the default then, nothing when it is wrong.

@@ -190,6 +190,7 @@ fn target(can: &[Can]) -> TargetFacts {
         schema: AccountSchema::default(),
         apply: ApplyMode::Auto,
         depends_on: Vec::new(),
+        pilot: None,
     }
 }
 

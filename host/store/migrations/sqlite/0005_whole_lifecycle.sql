@@ -24,3 +24,42 @@ SELECT 1, coalesce(max(CASE WHEN kind = 0 THEN version END), 0), coalesce(max(CA
 FROM document;
 -- Nobody asks for it any more.
 DROP INDEX identity_planned_under;
+
+-- Budgets. `changed_by`: what changed an identity last (`import 12`, `documents 7`, `clock`, a person at a moment); its operations are of that cause.
+ALTER TABLE identity ADD COLUMN changed_by TEXT;
+
+-- Operations of one cause that count under one budget of a target and may not run yet; each is held (state 3) and points here. `kind`: 0 disable,
+-- 1 delete, 2 create. `cause`: as `identity.changed_by`; `several` for what was held one by one, `single` for what a person took out of another.
+-- State: 0 gathering (planning has not come to rest), 1 held, 2 let go, 3 rejected. What is let go is made ready in chunks, and the row goes with the
+-- last of it; `joins`: its operations go to that row likewise. `budget`: under which it was judged.
+CREATE TABLE held_cause (
+    id         INTEGER PRIMARY KEY,
+    public_id  BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
+    target     INTEGER NOT NULL REFERENCES target (id),
+    kind       INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 2),
+    cause      TEXT NOT NULL,
+    label      TEXT NOT NULL,
+    state      INTEGER NOT NULL CHECK (state BETWEEN 0 AND 3),
+    since_us   INTEGER NOT NULL,
+    joins      INTEGER REFERENCES held_cause (id),
+    released   INTEGER NOT NULL DEFAULT 0 CHECK (released IN (0, 1)),
+    budget     TEXT,
+    why        TEXT NOT NULL,
+    decided_by TEXT,
+    decided_us INTEGER,
+    reason     TEXT,
+    CHECK (joins IS NULL OR state = 1),
+    CHECK (released = 0 OR state = 2),
+    CHECK (state <> 3 OR (decided_by IS NOT NULL AND decided_us IS NOT NULL AND reason IS NOT NULL))
+) STRICT;
+CREATE UNIQUE INDEX held_cause_gathering ON held_cause (cause, target, kind) WHERE state = 0;
+CREATE INDEX held_cause_of ON held_cause (cause, target, kind) WHERE state IN (1, 3);
+-- `released`: a person let it run beyond its budget, so it does not count there.
+ALTER TABLE operation ADD COLUMN held_cause INTEGER REFERENCES held_cause (id);
+ALTER TABLE operation ADD COLUMN released INTEGER NOT NULL DEFAULT 0 CHECK (released IN (0, 1));
+CREATE INDEX operation_of_held_cause ON operation (held_cause, id) WHERE held_cause IS NOT NULL;
+CREATE INDEX operation_counted ON operation (target, verb, ended_us)
+    WHERE held_cause IS NULL AND released = 0 AND verb IN ('create', 'delete', 'disable');
+-- How many accounts a target has, and when they were counted: shares are of that.
+ALTER TABLE target ADD COLUMN accounts_counted INTEGER;
+ALTER TABLE target ADD COLUMN accounts_counted_us INTEGER;

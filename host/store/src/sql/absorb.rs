@@ -40,8 +40,8 @@ pub(crate) const CHUNK: &str = r#"
     ORDER BY g.key"#;
 
 const INSERT_IDENTITIES: &str = "
-    INSERT INTO identity (id, public_id, audit_key)
-    SELECT CAST(value ->> 0 AS BIGINT), unhex(value ->> 1), unhex(value ->> 2) FROM json_each($1)";
+    INSERT INTO identity (id, public_id, audit_key, changed_by)
+    SELECT CAST(value ->> 0 AS BIGINT), unhex(value ->> 1), unhex(value ->> 2), $2 FROM json_each($1)";
 
 const INSERT_RECORDS: &str = "
     INSERT INTO source_record (source, key, identity, attributes, digest)
@@ -57,7 +57,7 @@ pub(crate) const UPDATE_RECORDS: &str = "
     WHERE source_record.id = j.id";
 
 const TOUCH_IDENTITIES: &str = "
-    UPDATE identity SET facts_version = facts_version + 1, dirty = 1 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
+    UPDATE identity SET facts_version = facts_version + 1, dirty = 1, changed_by = $2 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 pub(crate) const DELETE_CHUNK: &str = "DELETE FROM staged WHERE snapshot = $1 AND key <= $2";
 
@@ -201,7 +201,13 @@ impl SqlStore {
         finished: bool,
     ) -> Result<(), StoreError> {
         if !changes.identities.is_empty() {
-            execute(write, INSERT_IDENTITIES, json_of(DOING, &changes.identities)?).await?;
+            execute_as(
+                write,
+                INSERT_IDENTITIES,
+                json_of(DOING, &changes.identities)?,
+                accepted,
+            )
+            .await?;
             query(INSERT_RECORDS)
                 .bind(accepted.source)
                 .bind(json_of(DOING, &changes.records)?)
@@ -213,7 +219,13 @@ impl SqlStore {
             execute(write, UPDATE_RECORDS, json_of(DOING, &changes.updates)?).await?;
         }
         if !changes.touched.is_empty() {
-            execute(write, TOUCH_IDENTITIES, json_of(DOING, &changes.touched)?).await?;
+            execute_as(
+                write,
+                TOUCH_IDENTITIES,
+                json_of(DOING, &changes.touched)?,
+                accepted,
+            )
+            .await?;
         }
         query(DELETE_CHUNK)
             .bind(accepted.number)
@@ -378,6 +390,22 @@ async fn oldest(connection: &mut Tx<'_>) -> Result<Option<(Accepted, Context)>, 
 async fn execute(write: &mut Write<'_>, sql: &'static str, rows: String) -> Result<(), StoreError> {
     query(sql)
         .bind(rows)
+        .execute(&mut write.tx)
+        .await
+        .map_err(failed(DOING))?;
+    Ok(())
+}
+
+/// The same, for identities that this import changes: what is planned for them is of its cause.
+async fn execute_as(
+    write: &mut Write<'_>,
+    sql: &'static str,
+    rows: String,
+    accepted: &Accepted,
+) -> Result<(), StoreError> {
+    query(sql)
+        .bind(rows)
+        .bind(format!("import {}", accepted.number))
         .execute(&mut write.tx)
         .await
         .map_err(failed(DOING))?;

@@ -49,7 +49,8 @@ pub(crate) const OPEN_OPERATIONS: &str = r#"
     SELECT o.id AS "operation.id", o.account AS "operation.account", o.public_id AS "operation.public_id",
            o.work AS "operation.work", o.state AS "operation.state", o.priority AS "operation.priority",
            o.attempts AS "operation.attempts", o.settle AS "operation.settle", o.due_us AS "operation.due_us",
-           o.message AS "operation.message", o.cause AS "operation.cause"
+           coalesce((SELECT h.why FROM held_cause h WHERE h.id = o.held_cause), o.message) AS "operation.message",
+           o.cause AS "operation.cause"
     FROM account a CROSS JOIN operation o
     WHERE o.account = a.id AND o.state < 4 AND a.identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY o.id"#;
 

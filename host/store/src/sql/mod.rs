@@ -13,6 +13,7 @@ mod artifacts;
 pub(crate) mod attempts;
 mod audit;
 pub(crate) mod audit_rows;
+mod budgets;
 pub(crate) mod cells;
 mod checkpoints;
 pub(crate) mod claim;

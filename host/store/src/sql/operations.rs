@@ -43,29 +43,34 @@ pub(crate) const NEXT_DUE: &str = "
                 WHERE o.state = 1 AND o.target = t.id AND o.priority = CAST(p.value AS BIGINT) ORDER BY o.due_us LIMIT 1) AS due
         FROM target t CROSS JOIN json_each(CAST('[0,1,2,3,4]' AS TEXT)) AS p) AS q";
 
-const LISTED: &str = r#"
+/// What is listed of an operation. What a budget holds says why, in place of its last message.
+pub(super) const LISTED_COLUMNS: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", i.public_id AS "identity.public_id",
            (SELECT r.key FROM source_record r WHERE r.identity = i.id ORDER BY r.id LIMIT 1) AS "source_record.key",
            t.name AS "target.name", a.kind AS "account.kind", o.work AS "operation.work", o.state AS "operation.state",
            o.priority AS "operation.priority", o.attempts AS "operation.attempts",
-           coalesce(o.ended_us, o.due_us) AS "operation.due_us", o.message AS "operation.message",
+           coalesce(o.ended_us, o.due_us) AS "operation.due_us",
+           coalesce((SELECT h.why FROM held_cause h WHERE h.id = o.held_cause), o.message) AS "operation.message",
            o.cause AS "operation.cause"
-    FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
+    FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity"#;
+
+const LISTED_ONLY: &str = r#"
     WHERE (CAST($1 AS TEXT) IS NULL OR o.state IN (SELECT CAST(value AS BIGINT) FROM json_each($1))) AND (CAST($2 AS TEXT) IS NULL OR t.name = $2)"#;
 
 const TOTALS: &str = r#"
     SELECT CAST(0 AS BIGINT) AS "operation.id", t.name AS "target.name", o.state AS "operation.state", count(*) AS "operation.count"
     FROM operation o JOIN target t ON t.id = o.target"#;
 
-const OWNER_OF_ONE: &str = "
+pub(super) const OWNER_OF_ONE: &str = "
     SELECT i.id FROM identity i WHERE i.id IN (
         SELECT a.identity FROM operation o JOIN account a ON a.id = o.account WHERE o.public_id = unhex($1))
     FOR NO KEY UPDATE";
 
-const ONE: &str = r#"
+pub(super) const ONE: &str = r#"
     SELECT o.id AS "operation.id", o.state AS "operation.state", o.account AS "operation.account", o.cause AS "operation.cause",
            o.verb AS "operation.work", a.kind AS "account.kind", t.name AS "target.name",
            i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key",
+           CAST(CASE WHEN o.held_cause IS NULL THEN 0 ELSE 1 END AS BIGINT) AS "operation.held_cause",
            (SELECT count(*) FROM operation b WHERE b.account = o.account AND b.state < 4 AND b.id <> o.id) AS "operation.others"
     FROM operation o JOIN account a ON a.id = o.account JOIN target t ON t.id = a.target JOIN identity i ON i.id = a.identity
     WHERE o.public_id = $1"#;
@@ -133,7 +138,14 @@ impl Operations for SqlStore {
             "AND CAST($3 AS BIGINT) IS NULL"
         };
         let open = if only_open { "AND o.state < 4" } else { "" };
-        let sql = format!("{LISTED} {of_identity} {open} ORDER BY o.id DESC LIMIT $4");
+        let unheld = if filter.without_budgets {
+            "AND o.held_cause IS NULL"
+        } else {
+            ""
+        };
+        let sql = format!(
+            "{LISTED_COLUMNS} {LISTED_ONLY} {of_identity} {open} {unheld} ORDER BY o.id DESC LIMIT $4"
+        );
         let states: Vec<i64> = filter.states.iter().map(|state| *state as i64).collect();
         let states = if states.is_empty() {
             None
@@ -197,6 +209,11 @@ impl Operations for SqlStore {
             .ok_or_else(|| StoreError::NotFound(format!("there is no operation {id}")))?;
         let cells = Cells::new(&row, "operation.id")?;
         match cells.operation_state("operation.state")? {
+            OperationState::Held if cells.flag("operation.held_cause")? => {
+                return Err(StoreError::Stale(format!(
+                    "a budget holds {id}: let it run with `usher release {id} --reason TEXT`, or all of its cause (`usher held`)"
+                )));
+            }
             OperationState::Held => {}
             OperationState::Failed if cells.get::<i64>("operation.others")? == 0 => {}
             OperationState::Failed => {
@@ -349,7 +366,7 @@ pub(super) fn slot(cells: &Cells<'_>) -> Result<AccountSlot, StoreError> {
     })
 }
 
-fn listed(row: &Row) -> Result<OperationRow, StoreError> {
+pub(super) fn listed(row: &Row) -> Result<OperationRow, StoreError> {
     let cells = Cells::new(row, "operation.id")?;
     Ok(OperationRow {
         id: OperationId::new(cells.uuid("operation.public_id")?),

@@ -34,8 +34,8 @@ pub(crate) const UPDATE_ACCOUNTS: &str = "
     WHERE account.id = j.id";
 
 pub(crate) const SUPERSEDE_WAITING: &str = r#"
-    UPDATE operation SET state = 6, ended_us = $2, message = 'the operation before it was given up'
-    WHERE state = 0 AND state < 4 AND account IN (SELECT CAST(value AS BIGINT) FROM json_each($1))
+    UPDATE operation SET state = 6, ended_us = $2, held_cause = NULL, message = 'the operation before it was given up'
+    WHERE (state = 0 OR held_cause IS NOT NULL) AND state < 4 AND account IN (SELECT CAST(value AS BIGINT) FROM json_each($1))
     RETURNING id AS "operation.id", account AS "operation.account", public_id AS "operation.public_id",
               cause AS "operation.cause", verb AS "operation.work""#;
 

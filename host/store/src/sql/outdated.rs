@@ -81,6 +81,23 @@ impl SqlStore {
     }
 }
 
+/// Whether nobody is left whom the active documents may concern.
+pub(super) async fn everybody_was_looked_at(
+    tx: &mut Tx<'_>,
+    versions: StoreVersions,
+) -> Result<bool, StoreError> {
+    let (_, _, reached) = reached(tx).await?;
+    let Some(reached) = reached else { return Ok(true) };
+    let next = query(OUTDATED)
+        .bind(reached)
+        .bind(versions.policy + versions.targets)
+        .bind(1_u32)
+        .fetch_optional(tx)
+        .await
+        .map_err(failed(DOING))?;
+    Ok(next.is_none())
+}
+
 async fn reached(
     tx: &mut Tx<'_>,
 ) -> Result<(DocumentVersions, Option<DocumentVersions>, Option<i64>), StoreError> {

@@ -4,16 +4,19 @@ use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use usher_lifecycle::budget::Counted;
 use usher_lifecycle::ids::OperationId;
 use usher_lifecycle::operation::{OperationState, Work};
 use uuid::Uuid;
 
+use super::SqlStore;
+use super::budgets::Gathering;
 use super::cells::{Cells, failed, hex, json_of, micros};
 use super::db::{Sql, query};
 use super::operations::slot;
 use super::planning::{Current, DOING};
 use super::write::{Entry, Write};
-use crate::{NewOperation, Planned, StoreError};
+use crate::{Context, NewOperation, Planned, StoreError, StoreVersions};
 
 /// Where others work too, the operations are locked: no claim takes one that is about to be overtaken.
 pub(crate) const OVERTAKEN: Sql = Sql {
@@ -33,7 +36,7 @@ pub(crate) const OVERTAKEN: Sql = Sql {
 };
 
 const SUPERSEDE: &str = "
-    UPDATE operation SET state = 6, ended_us = $2, message = 'overtaken by a newer plan'
+    UPDATE operation SET state = 6, ended_us = $2, held_cause = NULL, message = 'overtaken by a newer plan'
     WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 pub(super) const INSERT_TARGETS: &str =
@@ -53,9 +56,9 @@ pub(crate) const ACCOUNTS: &str = r#"
     WHERE t.name = j.value ->> 1 AND a.identity = CAST(j.value ->> 0 AS BIGINT) AND a.target = t.id AND a.kind = j.value ->> 2"#;
 
 const INSERT_OPERATIONS: &str = "
-    INSERT INTO operation (public_id, account, target, state, priority, due_us, work, cause, verb)
+    INSERT INTO operation (public_id, account, target, state, priority, due_us, work, cause, verb, held_cause)
     SELECT unhex(value ->> 0), CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT),
-           CAST(value ->> 4 AS BIGINT), CAST(value ->> 5 AS BIGINT), value ->> 6, value ->> 7, value ->> 8
+           CAST(value ->> 4 AS BIGINT), CAST(value ->> 5 AS BIGINT), value ->> 6, value ->> 7, value ->> 8, CAST(value ->> 9 AS BIGINT)
     FROM json_each($1) ORDER BY key";
 
 /// An operation the plan wants to overtake.
@@ -154,24 +157,41 @@ pub(super) async fn add_operations(
     write: &mut Write<'_>,
     planned: &[&Planned],
     current: &HashMap<i64, Current>,
+    gathering: &mut Gathering,
+    (store, versions, context): (&SqlStore, StoreVersions, &Context),
 ) -> Result<u64, StoreError> {
     let mut places = places(write, planned).await?;
+    for (one, operation) in budgeted(planned) {
+        if let (Some(cause), Some(place), Some(counted)) = (
+            current.get(&one.reference.0).map(|current| &current.cause),
+            places.get(&place_of(one, operation)),
+            Counted::of(&operation.work),
+        ) {
+            gathering.want(cause, place.target, counted);
+        }
+    }
+    gathering
+        .find(write, versions, context, || store.random())
+        .await?;
     let mut rows = Vec::new();
     for one in planned {
         let subject = current.get(&one.reference.0).map(|current| current.subject);
         for operation in &one.operations {
-            let slot = (
-                one.reference.0,
-                operation.slot.target.to_string(),
-                operation.slot.kind.to_string(),
-            );
-            let Some(place) = places.get_mut(&slot) else {
+            let Some(place) = places.get_mut(&place_of(one, operation)) else {
                 return Err(StoreError::Unavailable {
                     doing: DOING,
                     message: format!("the account {} could not be recorded", operation.slot),
                 });
             };
-            let state = if place.busy {
+            let counted = Counted::of(&operation.work).filter(|_| operation.budgeted);
+            let cause_of = current.get(&one.reference.0).map(|current| &current.cause);
+            let held_cause = match (counted, cause_of) {
+                (Some(counted), Some(cause)) => Some(gathering.number(cause, place.target, counted)?),
+                (None, _) | (_, None) => None,
+            };
+            let state = if held_cause.is_some() {
+                OperationState::Held
+            } else if place.busy {
                 OperationState::Waiting
             } else {
                 OperationState::Ready
@@ -194,6 +214,7 @@ pub(super) async fn add_operations(
                 json_of(DOING, &operation.work)?,
                 cause,
                 operation.work.verb(),
+                held_cause,
             ));
         }
     }
@@ -205,6 +226,22 @@ pub(super) async fn add_operations(
             .map_err(failed(DOING))?;
     }
     Ok(rows.len() as u64)
+}
+
+/// What counts under a budget, with whose it is.
+fn budgeted<'p>(planned: &[&'p Planned]) -> impl Iterator<Item = (&'p Planned, &'p NewOperation)> {
+    let all = planned
+        .iter()
+        .flat_map(|one| one.operations.iter().map(|operation| (*one, operation)));
+    all.filter(|(_, operation)| operation.budgeted)
+}
+
+fn place_of(planned: &Planned, operation: &NewOperation) -> (i64, String, String) {
+    (
+        planned.reference.0,
+        operation.slot.target.to_string(),
+        operation.slot.kind.to_string(),
+    )
 }
 
 /// Makes the targets and accounts that are new, and finds all the plan names.

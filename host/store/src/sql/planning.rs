@@ -9,6 +9,7 @@ use usher_lifecycle::state::IdentityState;
 use uuid::Uuid;
 
 use super::SqlStore;
+use super::budgets::{Gathering, cause_key};
 use super::cells::{Cells, failed, identity_state_code, json_of, micros, numbers};
 use super::db::{Sql, query};
 use super::documents::settled;
@@ -42,20 +43,24 @@ pub(crate) const DUE: &str = "
 pub(super) const IDENTITIES: Sql = Sql {
     sqlite: r#"
     SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
-           i.state AS "identity.state", i.audit_key AS "identity.audit_key", i.held AS "identity.held"
+           i.state AS "identity.state", i.audit_key AS "identity.audit_key", i.held AS "identity.held",
+           i.dirty AS "identity.dirty", i.changed_by AS "identity.changed_by", i.next_change_us AS "identity.next_change_us"
     FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))"#,
     postgres: r#"
     SELECT i.id AS "identity.id", i.public_id AS "identity.public_id", i.facts_version AS "identity.facts_version",
-           i.state AS "identity.state", i.audit_key AS "identity.audit_key", i.held AS "identity.held"
+           i.state AS "identity.state", i.audit_key AS "identity.audit_key", i.held AS "identity.held",
+           i.dirty AS "identity.dirty", i.changed_by AS "identity.changed_by", i.next_change_us AS "identity.next_change_us"
     FROM identity i WHERE i.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY i.id FOR NO KEY UPDATE"#,
 };
 
 pub(crate) const RECORD: &str = "
     UPDATE identity
     SET dirty = 0, replan = j.replan, state = j.state, next_change_us = j.next_change, planned_under = $2,
-        held = coalesce(j.held, identity.held), facts_version = identity.facts_version + j.changed
+        held = coalesce(j.held, identity.held), facts_version = identity.facts_version + j.changed,
+        changed_by = coalesce(j.changed_by, identity.changed_by)
     FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS state, CAST(value ->> 2 AS BIGINT) AS next_change,
-                 CAST(value ->> 3 AS BIGINT) AS changed, CAST(value ->> 4 AS BIGINT) AS replan, value ->> 5 AS held
+                 CAST(value ->> 3 AS BIGINT) AS changed, CAST(value ->> 4 AS BIGINT) AS replan, value ->> 5 AS held,
+                 value ->> 6 AS changed_by
           FROM json_each($1)) AS j
     WHERE identity.id = j.id";
 
@@ -137,6 +142,10 @@ pub(super) struct Current {
     state: Option<IdentityState>,
     /// As it is stored.
     held: String,
+    /// What makes it due.
+    pub(super) cause: String,
+    /// That is another than what changed it last.
+    cause_is_new: bool,
 }
 
 impl SqlStore {
@@ -155,7 +164,7 @@ impl SqlStore {
                 "the policy or the targets changed while the plan was made; plan again".to_owned(),
             ));
         }
-        let current = current(&mut write, planned).await?;
+        let current = current(&mut write, planned, now.policy + now.targets, context.at).await?;
         let overtaken = overtaken(&mut write, planned).await?;
         let (fresh, stale): (Vec<&Planned>, Vec<&Planned>) = planned
             .iter()
@@ -168,7 +177,9 @@ impl SqlStore {
             .collect();
         record(&mut write, &fresh, &current, now.policy + now.targets).await?;
         supersede(&mut write, &superseded, &current, context.at).await?;
-        let operations = add_operations(&mut write, &fresh, &current).await?;
+        let mut gathering = Gathering::default();
+        let operations =
+            add_operations(&mut write, &fresh, &current, &mut gathering, (self, now, context)).await?;
         let freed: BTreeSet<i64> = superseded.iter().map(|one| one.account).collect();
         promote(&mut write.tx, &freed).await?;
         write
@@ -205,7 +216,12 @@ fn is_fresh(
         })
 }
 
-async fn current(write: &mut Write<'_>, planned: &[Planned]) -> Result<HashMap<i64, Current>, StoreError> {
+async fn current(
+    write: &mut Write<'_>,
+    planned: &[Planned],
+    documents: i64,
+    at: Timestamp,
+) -> Result<HashMap<i64, Current>, StoreError> {
     let wanted: Vec<i64> = planned.iter().map(|one| one.reference.0).collect();
     let rows = query(IDENTITIES)
         .bind(json_of(DOING, &wanted)?)
@@ -216,7 +232,19 @@ async fn current(write: &mut Write<'_>, planned: &[Planned]) -> Result<HashMap<i
         .map(|row| {
             let cells = Cells::new(row, "identity.id")?;
             let number = cells.get("identity.id")?;
+            let changed_by: Option<String> = cells.get("identity.changed_by")?;
+            let is_timed = cells
+                .time_if_any("identity.next_change_us")?
+                .is_some_and(|change| change <= at);
+            let cause = cause_key(
+                cells.flag("identity.dirty")?,
+                changed_by.clone(),
+                is_timed,
+                documents,
+            );
             let current = Current {
+                cause_is_new: changed_by.as_ref() != Some(&cause),
+                cause,
                 subject: Subject {
                     number,
                     id: cells.uuid("identity.public_id")?,
@@ -251,6 +279,7 @@ async fn record(
             i64::from(queue_changed || held.is_some()),
             i64::from(one.replan),
             held,
+            current.cause_is_new.then_some(&current.cause),
         ));
         if current.state != Some(one.state) {
             write.audit(&Entry {

@@ -151,6 +151,7 @@ impl SqlStore {
         });
         query(TOUCH)
             .bind(subject.number)
+            .bind(write.cause_key())
             .execute(&mut write.tx)
             .await
             .map_err(failed(doing))?;

@@ -72,7 +72,7 @@ const QUEUED: &str = r#"
     ORDER BY o.id"#;
 
 const SUPERSEDE: &str = "
-    UPDATE operation SET state = 6, ended_us = $2, message = 'the store was restored: planned anew'
+    UPDATE operation SET state = 6, ended_us = $2, held_cause = NULL, message = 'the store was restored: planned anew'
     WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 /// A creation may have been tried since: its account is looked for by its own marker. That nothing was there is not known any more.
@@ -86,7 +86,7 @@ const UNKNOWN_ACCOUNTS: &str = "
     WHERE external_id IS NOT NULL AND state IN (1, 2) AND identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 const DIRTY: &str = "
-    UPDATE identity SET dirty = 1, facts_version = facts_version + 1
+    UPDATE identity SET dirty = 1, changed_by = 'restore', facts_version = facts_version + 1
     WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 const ACCEPTED: &str = r#"

@@ -53,7 +53,7 @@ const END: &str = "
 
 /// The identity is due, and what was decided from its facts before is stale.
 pub(super) const TOUCH: &str =
-    "UPDATE identity SET facts_version = facts_version + 1, dirty = 1 WHERE id = $1";
+    "UPDATE identity SET facts_version = facts_version + 1, dirty = 1, changed_by = $2 WHERE id = $1";
 
 /// An identity a fact is about, and its state; locked where others work too.
 pub(super) async fn locked(
@@ -197,6 +197,7 @@ impl SqlStore {
     ) -> Result<(), StoreError> {
         query(TOUCH)
             .bind(subject.number)
+            .bind(write.cause_key())
             .execute(&mut write.tx)
             .await
             .map_err(failed(DOING))?;

@@ -220,6 +220,11 @@ impl Writer {
 }
 
 impl Write<'_> {
+    /// What identities that a person changes here are changed by, as `identity.changed_by` keeps it: one person at one moment is one cause.
+    pub(crate) fn cause_key(&self) -> String {
+        format!("set {} {}", self.at_us, self.actor)
+    }
+
     /// Goes on as another actor, at another time.
     pub(crate) fn acts_as(&mut self, context: &Context) -> Result<(), StoreError> {
         self.actor = json_of(self.doing, &context.actor)?;

@@ -70,6 +70,7 @@ async fn busy() -> (TempDir, SqlStore) {
         priority: Priority::Deprovision,
         due_at: later(3).at,
         cause: Cause::new("hr: left"),
+        budgeted: false,
     };
     let plan = Planned {
         reference: first.reference,

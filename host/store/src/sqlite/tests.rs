@@ -135,6 +135,7 @@ fn create(store: &SqlStore) -> NewOperation {
         priority: Priority::Onboarding,
         due_at: context().at,
         cause: Cause::new("hr: in the file"),
+        budgeted: false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! says by its `database()` where they are kept.
 
 mod accounts;
+pub(crate) mod budgets;
 mod damage;
 pub(crate) mod database;
 mod documents;
@@ -150,6 +151,7 @@ pub(crate) fn operation(target: &str, work: Work, priority: Priority, due: i64) 
         priority,
         due_at: at(due),
         cause: Cause::new("hr: in the file").then("active"),
+        budgeted: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Several writers on one PostgreSQL: what no two of them may do, and what each may rely on.
 
+mod budgets;
 mod claims;
 mod leases;
 mod names;

@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod connector;
 pub(crate) mod document;
 pub(crate) mod freeze;
+pub(crate) mod held;
 pub(crate) mod identity;
 pub(crate) mod import;
 pub(crate) mod init;
@@ -43,6 +44,9 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> O
         Command::Identity(identity) => identity.run(global, output).await,
         Command::Why(why) => why.run(global, output).await,
         Command::Operations(operations) => operations.run(global, output).await,
+        Command::Held(held) => held.run(global, output).await,
+        Command::Release(release) => release.run(global, output).await,
+        Command::Reject(reject) => reject.run(global, output).await,
         Command::Target(target) => target.run(global, output).await,
         Command::Audit(audit) => audit.run(global, output).await,
         Command::Secret(secret) => secret.run(global, output).await,

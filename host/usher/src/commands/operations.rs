@@ -93,6 +93,7 @@ impl OperationsCommand {
             states: self.state.clone(),
             target: self.target.clone(),
             identity,
+            without_budgets: false,
             limit: self.limit,
         };
         Ok(app.store.operations(&filter).await?)

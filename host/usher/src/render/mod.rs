@@ -9,6 +9,7 @@ pub(crate) mod connectors;
 pub(crate) mod difference;
 pub(crate) mod escape;
 pub(crate) mod freeze;
+pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod import;

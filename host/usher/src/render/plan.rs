@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use usher_engine::plan::{Plan, PlanEntry, PlanTotal};
+use usher_engine::plan::{Plan, PlanEntry, PlanHeld, PlanTotal};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::ApplyMode;
 
 use super::account::{identity_style, notes, person, problems, steps};
+use super::escape::safe;
+use super::held;
 use super::ink::{Ink, Style};
 use super::table::{Align, Table, count, grouped, more};
 
@@ -37,6 +39,15 @@ pub(crate) fn plan(plan: &Plan, frozen: bool, ink: &Ink) -> String {
     out.push_str(&problems(&plan.problems, ink));
     out.push('\n');
     out.push_str(&totals(&plan.totals, ink));
+    if !plan.announced.is_empty() {
+        out.push_str(&ink.paint(
+            Style::Bold,
+            "Only announced: what full scope would do beyond that",
+        ));
+        out.push('\n');
+        out.push_str(&totals(&plan.announced, ink));
+    }
+    out.push_str(&held_causes(&plan.held, ink));
     out.push_str(&closing(plan, frozen));
     out
 }
@@ -70,6 +81,14 @@ fn one_person(entries: &[PlanEntry], ink: &Ink) -> String {
                 ink.paint(Style::Dim, &format!("{slot}: {queued} already in the queue"))
             ));
         }
+        if !entry.announced.is_empty() {
+            let because: Vec<String> = entry.announced_because.iter().map(|one| safe(one)).collect();
+            out.push_str(&format!(
+                "  {}\n{}",
+                ink.paint(Style::Dim, &format!("only announced, {}:", because.join("; "))),
+                steps(&entry.announced, &slot, &[], 4, ink)
+            ));
+        }
         out.push_str(&notes(
             &entry
                 .notes
@@ -81,6 +100,27 @@ fn one_person(entries: &[PlanEntry], ink: &Ink) -> String {
         ));
     }
     out
+}
+
+/// What budgets hold, whatever is in the plan.
+fn held_causes(causes: &[PlanHeld], ink: &Ink) -> String {
+    if causes.is_empty() {
+        return String::new();
+    }
+    let mut out = ink.paint(Style::Bold, "Held by budgets") + "\n";
+    for cause in causes.iter().take(PEOPLE_SHOWN_MAX) {
+        out.push_str("  ");
+        out.push_str(&held::line(
+            cause.operations,
+            &cause.verb,
+            cause.target.as_str(),
+            &cause.why,
+        ));
+    }
+    if causes.len() > PEOPLE_SHOWN_MAX {
+        out.push_str(&more(causes.len(), PEOPLE_SHOWN_MAX, 2));
+    }
+    out + "  `usher held` says what, `usher release ID --reason TEXT` lets it run\n\n"
 }
 
 /// Operations by target and verb: only the verbs that occur.
@@ -148,9 +188,12 @@ fn closing(plan: &Plan, frozen: bool) -> String {
     }
     if held > 0 {
         let are = count(held, "operation is", "operations are");
-        out.push_str(&format!(
-            "{are} held, or behind one that is; `usher operations retry OPERATION` lets one run again.\n"
-        ));
+        let how = if plan.held.is_empty() {
+            "`usher operations retry OPERATION` lets one run again"
+        } else {
+            "`usher held` and `usher status` say which, and how to let them run"
+        };
+        out.push_str(&format!("{are} held, or behind one that is; {how}.\n"));
     }
     let mut watched: BTreeMap<&TargetName, u64> = BTreeMap::new();
     for entry in plan.accounts.iter().filter(|entry| !runs(entry)) {
@@ -205,6 +248,8 @@ mod tests {
             accounts: vec![],
             totals: vec![],
             problems: vec![],
+            announced: vec![],
+            held: vec![],
             ..samples::plan()
         };
         insta::assert_snapshot!(plan(&nothing, false, &Ink::plain()), @r"
@@ -229,6 +274,7 @@ mod tests {
     #[test]
     fn what_would_not_run_is_counted_apart() {
         let mut waiting = samples::plan();
+        waiting.held.clear();
         waiting.accounts[0].later = 1;
         waiting.accounts[2].held = 2;
         insta::assert_snapshot!(closing(&waiting, false), @r#"

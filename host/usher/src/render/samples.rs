@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use usher_connectors::{Access, Import, Inspection};
 use usher_engine::import::{ImportReport, RowProblem};
-use usher_engine::plan::{Plan, PlanDiff, PlanEntry, PlanProblem, PlanStep, PlanTotal};
+use usher_engine::plan::{Plan, PlanDiff, PlanEntry, PlanHeld, PlanProblem, PlanStep, PlanTotal};
 use usher_engine::run::{
     ApplyReport, ApplyTotal, Left, PausedTarget, Recovered, RetryReason, Trouble, TroubleState,
 };
@@ -16,15 +16,16 @@ use usher_engine::views::{
 };
 use usher_lifecycle::account::{AccountSlot, AccountState};
 use usher_lifecycle::attributes::Attributes;
-use usher_lifecycle::cause::Cause;
+use usher_lifecycle::budget::Counted;
+use usher_lifecycle::cause::{Actor, Cause};
 use usher_lifecycle::connector::{Capabilities, Creation, Descriptor};
-use usher_lifecycle::ids::{IdentityId, OperationId, SnapshotId};
+use usher_lifecycle::ids::{HeldCauseId, IdentityId, OperationId, SnapshotId};
 use usher_lifecycle::name::Name;
 use usher_lifecycle::operation::{OperationState, Priority, Work};
 use usher_lifecycle::state::IdentityState;
 use usher_lifecycle::table::DesiredKind;
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::{OperationRow, Snapshot, SnapshotState, StoreVersions};
+use usher_store::{HeldCause, HeldExample, HeldState, OperationRow, Snapshot, SnapshotState, StoreVersions};
 use uuid::Uuid;
 
 pub(crate) fn at() -> Timestamp {
@@ -87,6 +88,8 @@ fn entry(number: u128, key: &str, called: &str, state: IdentityState, account: A
         held: 0,
         later: 0,
         notes: vec![],
+        announced: vec![],
+        announced_because: vec![],
     }
 }
 
@@ -170,6 +173,8 @@ pub(crate) fn plan() -> Plan {
     );
     waiting.queued = 2;
     waiting.notes = vec!["the target cannot delete accounts; it stays disabled".into()];
+    waiting.announced = vec![step("grant", Some("tunnel"), &["role vpn", "app: grant tunnel"])];
+    waiting.announced_because = vec!["outside the pilot of role vpn".into()];
     let total = |target: &str, verb: &str, operations, apply| PlanTotal {
         target: name(target),
         verb: verb.into(),
@@ -194,6 +199,14 @@ pub(crate) fn plan() -> Plan {
             total("app", "disable", 1, ApplyMode::Auto),
             total("directory", "update", 1, ApplyMode::Observe),
         ],
+        announced: vec![total("app", "grant", 1, ApplyMode::Auto)],
+        held: vec![PlanHeld {
+            id: HeldCauseId::new(Uuid::from_u128(5)),
+            target: name("app"),
+            verb: "disable".into(),
+            operations: 40,
+            why: "held beyond the budget of app (disable at most 20 in 24 h: 20 allowed, 0 used): import of people.csv\u{1b}[2J".into(),
+        }],
         problems: vec![problem()],
     }
 }
@@ -297,6 +310,7 @@ pub(crate) fn why() -> WhyView {
         name: name(called),
         rule: Some(rule.into()),
         holds,
+        announced: false,
         reads: BTreeMap::from([
             ("contract".to_owned(), json!("permanent")),
             ("site".to_owned(), Value::Null),
@@ -368,6 +382,41 @@ pub(crate) fn operations() -> Vec<OperationRow> {
     ]
 }
 
+pub(crate) fn held_causes() -> Vec<HeldCause> {
+    let example = |number, key: &str| HeldExample {
+        operation: operation_id(number),
+        identity: identity_id(number),
+        key: key.into(),
+    };
+    let held = HeldCause {
+        id: HeldCauseId::new(Uuid::from_u128(5)),
+        target: name("app"),
+        counted: Counted::Disable,
+        cause: "import of people.csv\u{1b}[2J by source hr".into(),
+        state: HeldState::Held,
+        operations: 40,
+        why: "held beyond the budget of app (disable at most 20 in 24 h: 20 allowed, 0 used): import of people.csv\u{1b}[2J".into(),
+        since: at(),
+        decided_by: None,
+        decided_at: None,
+        reason: None,
+        examples: vec![example(1, "e1001"), example(2, "e1002"), example(3, "e\u{7}3")],
+    };
+    let rejected = HeldCause {
+        id: HeldCauseId::new(Uuid::from_u128(6)),
+        counted: Counted::Delete,
+        state: HeldState::Rejected,
+        operations: 1,
+        why: "rejected by person ann: the file was wrong".into(),
+        decided_by: Some(Actor::Person("ann".into())),
+        decided_at: Some(at()),
+        reason: Some("the file was wrong".into()),
+        examples: vec![example(4, "e1004")],
+        ..held.clone()
+    };
+    vec![held, rejected]
+}
+
 pub(crate) fn status() -> StatusView {
     let import = |state, reason: Option<&str>| Snapshot {
         id: SnapshotId::new(Uuid::from_u128(3)),
@@ -395,6 +444,7 @@ pub(crate) fn status() -> StatusView {
                 (OperationState::Done, 9),
             ]),
         }],
+        held_causes: held_causes(),
         held: vec![HeldView {
             operation: operation_id(2),
             key: "e1001".into(),

@@ -6,6 +6,7 @@ use usher_lifecycle::operation::OperationState;
 use usher_store::{Snapshot, SnapshotState};
 
 use super::escape::{message, safe};
+use super::held;
 use super::identity::heading;
 use super::ink::{Ink, Style};
 use super::plan::apply_mode;
@@ -50,8 +51,21 @@ pub(crate) fn status(view: &StatusView, ink: &Ink) -> String {
     }
     if !view.held.is_empty() {
         out.push_str(&heading("Held: a person must decide", ink));
-        out.push_str(&held(&view.held, ink));
+        out.push_str(&held_table(&view.held, ink));
         out.push_str("  `usher operations retry OPERATION` lets one run again\n");
+    }
+    if !view.held_causes.is_empty() {
+        out.push_str(&heading("Held by budgets", ink));
+        for cause in &view.held_causes {
+            let line = held::line(
+                cause.operations,
+                cause.counted.verb(),
+                cause.target.as_str(),
+                &cause.why,
+            );
+            out.push_str(&format!("  {line}"));
+        }
+        out.push_str("  `usher held` says what, `usher release ID --reason TEXT` lets it run\n");
     }
     out.push_str(&heading("Imports", ink));
     out.push_str(&imports(&view.imports, ink));
@@ -124,7 +138,7 @@ fn targets(targets: &[TargetStatus], ink: &Ink) -> String {
     table.render(2, ink)
 }
 
-fn held(held: &[HeldView], ink: &Ink) -> String {
+fn held_table(held: &[HeldView], ink: &Ink) -> String {
     let mut table = Table::new(&[
         ("operation", Align::Left),
         ("person", Align::Left),
@@ -197,6 +211,7 @@ mod tests {
             identities: Default::default(),
             targets: vec![],
             held: vec![],
+            held_causes: vec![],
             imports: vec![],
             policy: None,
             targets_document: None,

@@ -55,6 +55,7 @@ pub(crate) fn why(view: &WhyView, ink: &Ink) -> String {
 fn role(role: &WhyRole, ink: &Ink) -> String {
     let (mark, style) = match role.holds {
         Some(true) => ("yes", Style::Good),
+        Some(false) if role.announced => ("not yet", Style::Warn),
         Some(false) => ("no ", Style::Dim),
         None => ("?  ", Style::Bad),
     };

@@ -177,6 +177,7 @@ impl Life {
             schema: AccountSchema::default(),
             apply: ApplyMode::Auto,
             depends_on: Vec::new(),
+            pilot: None,
         };
         let input = PlanInput {
             records: std::slice::from_ref(&self.record),

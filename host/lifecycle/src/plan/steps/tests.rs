@@ -148,6 +148,7 @@ impl Case {
             schema: AccountSchema::default(),
             apply: ApplyMode::Auto,
             depends_on: Vec::new(),
+            pilot: None,
         };
         Self { slot, desired, facts }
     }
