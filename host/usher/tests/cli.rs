@@ -604,3 +604,19 @@ fn what_people_set_about_somebody_is_shown_and_can_be_ended() {
     );
     place.expect(2, &["identity", "end", "idn_x", "--reason", "no fact"]);
 }
+
+#[test]
+fn what_budgets_hold_is_listed_and_decided_on_with_a_reason() {
+    let place = Place::with_policy();
+    let (stdout, _) = place.expect(0, &["held"]);
+    assert_eq!(stdout, "nothing is held by a budget\n");
+    assert_eq!(place.json(0, &["held"])["held"].as_array().unwrap().len(), 0);
+    let id = "held_0192f3c4-0000-7000-8000-000000000000";
+    for command in ["release", "reject"] {
+        place.expect(2, &[command, id]);
+        place.expect(2, &[command, "idn_x", "--reason", "why"]);
+        let error = place.json_error(3, &[command, id, "--reason", "why"]);
+        assert!(error["message"].as_str().unwrap().contains(id), "{error}");
+    }
+    place.json_error(3, &["held", "show", id]);
+}

@@ -306,6 +306,13 @@ fn check_types(compiled: &Compiled, declared: &Declared, wanted: Wanted) -> Resu
     message.map_or(Ok(()), |message| Err(Mistake::of_type(message)))
 }
 
+/// Rules are the same that say the same at the same place.
+impl PartialEq for super::Rule {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.0.path, &self.0.source) == (&other.0.path, &other.0.source)
+    }
+}
+
 fn sample(declared: &Declared) -> Attributes {
     let value = |kind: AttributeKind| -> Value {
         match kind {

@@ -145,13 +145,6 @@ pub(crate) enum Strictness {
     New,
 }
 
-/// Rules are the same that say the same at the same place.
-impl PartialEq for Rule {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.0.path, &self.0.source) == (&other.0.path, &other.0.source)
-    }
-}
-
 impl Rule {
     /// Compiles a rule. `path` names it in errors.
     ///

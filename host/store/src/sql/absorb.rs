@@ -41,7 +41,7 @@ pub(crate) const CHUNK: &str = r#"
 
 const INSERT_IDENTITIES: &str = "
     INSERT INTO identity (id, public_id, audit_key, changed_by)
-    SELECT CAST(value ->> 0 AS BIGINT), unhex(value ->> 1), unhex(value ->> 2), $2 FROM json_each($1)";
+    SELECT CAST(value ->> 0 AS BIGINT), unhex(value ->> 1), unhex(value ->> 2), value ->> 3 FROM json_each($1)";
 
 const INSERT_RECORDS: &str = "
     INSERT INTO source_record (source, key, identity, attributes, digest)
@@ -68,7 +68,7 @@ struct RecordUpdate(i64, Option<String>, Option<String>, i64, Option<i64>);
 /// What a chunk changes, collected row by row and written statement by statement.
 #[derive(Default)]
 struct Changes {
-    identities: Vec<(i64, String, String)>,
+    identities: Vec<(i64, String, String, String)>,
     records: Vec<(String, i64, String, String)>,
     updates: Vec<RecordUpdate>,
     touched: Vec<i64>,
@@ -78,6 +78,8 @@ struct Changes {
 struct Accepted {
     number: i64,
     source: i64,
+    /// As `identity.changed_by`.
+    changed_by: String,
     source_name: SourceName,
     public_id: Uuid,
     cause: String,
@@ -173,9 +175,10 @@ impl SqlStore {
         }
         let id = IdentityId::from_parts(context.at, &self.random());
         let (subject, sealed_key) = write.new_subject(identity, id.uuid())?;
+        let ids = (hex(id.uuid().as_bytes()), hex(&sealed_key));
         changes
             .identities
-            .push((identity, hex(id.uuid().as_bytes()), hex(&sealed_key)));
+            .push((identity, ids.0, ids.1, accepted.changed_by.clone()));
         changes.records.push((
             key.clone(),
             identity,
@@ -201,13 +204,7 @@ impl SqlStore {
         finished: bool,
     ) -> Result<(), StoreError> {
         if !changes.identities.is_empty() {
-            execute_as(
-                write,
-                INSERT_IDENTITIES,
-                json_of(DOING, &changes.identities)?,
-                accepted,
-            )
-            .await?;
+            execute(write, INSERT_IDENTITIES, json_of(DOING, &changes.identities)?).await?;
             query(INSERT_RECORDS)
                 .bind(accepted.source)
                 .bind(json_of(DOING, &changes.records)?)
@@ -219,13 +216,12 @@ impl SqlStore {
             execute(write, UPDATE_RECORDS, json_of(DOING, &changes.updates)?).await?;
         }
         if !changes.touched.is_empty() {
-            execute_as(
-                write,
-                TOUCH_IDENTITIES,
-                json_of(DOING, &changes.touched)?,
-                accepted,
-            )
-            .await?;
+            query(TOUCH_IDENTITIES)
+                .bind(json_of(DOING, &changes.touched)?)
+                .bind(&accepted.changed_by)
+                .execute(&mut write.tx)
+                .await
+                .map_err(failed(DOING))?;
         }
         query(DELETE_CHUNK)
             .bind(accepted.number)
@@ -375,6 +371,7 @@ async fn oldest(connection: &mut Tx<'_>) -> Result<Option<(Accepted, Context)>, 
     let accepted = Accepted {
         number: cells.get("snapshot.id")?,
         source: cells.get("snapshot.source")?,
+        changed_by: format!("import {}", cells.get::<i64>("snapshot.id")?),
         public_id: cells.uuid("snapshot.public_id")?,
         cause: json_of(DOING, &Cause::new(format!("{source_name}: import of {origin}")))?,
         at_us: cells.get("snapshot.at_us")?,
@@ -390,22 +387,6 @@ async fn oldest(connection: &mut Tx<'_>) -> Result<Option<(Accepted, Context)>, 
 async fn execute(write: &mut Write<'_>, sql: &'static str, rows: String) -> Result<(), StoreError> {
     query(sql)
         .bind(rows)
-        .execute(&mut write.tx)
-        .await
-        .map_err(failed(DOING))?;
-    Ok(())
-}
-
-/// The same, for identities that this import changes: what is planned for them is of its cause.
-async fn execute_as(
-    write: &mut Write<'_>,
-    sql: &'static str,
-    rows: String,
-    accepted: &Accepted,
-) -> Result<(), StoreError> {
-    query(sql)
-        .bind(rows)
-        .bind(format!("import {}", accepted.number))
         .execute(&mut write.tx)
         .await
         .map_err(failed(DOING))?;

@@ -8,6 +8,7 @@ use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::reservation::Reservation;
 
 use super::SqlStore;
+use super::budgets::set_by;
 use super::cells::{Cells, failed, micros};
 use super::db::{Sql, Tx, query};
 use super::identities::{by_id, unknown};
@@ -151,7 +152,7 @@ impl SqlStore {
         });
         query(TOUCH)
             .bind(subject.number)
-            .bind(write.cause_key())
+            .bind(set_by(&write))
             .execute(&mut write.tx)
             .await
             .map_err(failed(doing))?;

@@ -6,6 +6,7 @@ use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
+use super::budgets::set_by;
 use super::cells::{Cells, failed, json_of, micros};
 use super::db::{Sql, query};
 use super::identities::unknown;
@@ -197,7 +198,7 @@ impl SqlStore {
     ) -> Result<(), StoreError> {
         query(TOUCH)
             .bind(subject.number)
-            .bind(write.cause_key())
+            .bind(set_by(&write))
             .execute(&mut write.tx)
             .await
             .map_err(failed(DOING))?;

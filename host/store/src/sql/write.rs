@@ -54,8 +54,8 @@ pub(crate) struct Write<'a> {
     pub(crate) writer: i64,
     known_head: &'a mut Option<Head>,
     doing: &'static str,
-    actor: String,
-    at_us: i64,
+    pub(super) actor: String,
+    pub(super) at_us: i64,
     pub(super) rows: NewRows,
     pub(super) keys: Arc<Keys>,
     /// Identities are made here, each with a key sealed under the newest data key.
@@ -220,11 +220,6 @@ impl Writer {
 }
 
 impl Write<'_> {
-    /// What identities that a person changes here are changed by, as `identity.changed_by` keeps it: one person at one moment is one cause.
-    pub(crate) fn cause_key(&self) -> String {
-        format!("set {} {}", self.at_us, self.actor)
-    }
-
     /// Goes on as another actor, at another time.
     pub(crate) fn acts_as(&mut self, context: &Context) -> Result<(), StoreError> {
         self.actor = json_of(self.doing, &context.actor)?;

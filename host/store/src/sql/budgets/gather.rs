@@ -60,6 +60,11 @@ pub(crate) fn cause_key(dirty: bool, changed_by: Option<String>, is_timed: bool,
     }
 }
 
+/// What identities that a person changes are changed by, as `identity.changed_by` keeps it: one person at one moment is one cause.
+pub(crate) fn set_by(write: &Write<'_>) -> String {
+    format!("set {} {}", write.at_us, write.actor)
+}
+
 /// Cause, target and kind: what is judged together.
 type Key = (String, i64, i64);
 

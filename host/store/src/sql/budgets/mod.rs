@@ -18,7 +18,7 @@ use super::cells::{Cells, failed};
 use super::db::{Sql, Tx, query};
 use crate::{Context, HeldCause, HeldCauses, HeldState, Judged, OperationRow, StoreError, StoreVersions};
 
-pub(super) use gather::{Gathering, cause_key};
+pub(super) use gather::{Gathering, cause_key, set_by};
 
 /// One at a time; ends with the transaction. SQLite has one writer anyway.
 const LOCK: Sql = Sql {
