@@ -61,7 +61,6 @@ pub fn check_against(policy: &Policy, file: &str, targets: &Targets) -> Result<(
             mistake(format!("flows.{}", flow.name), message);
         }
     }
-    errors.extend(circular(policy, file, targets));
     for target in policy.thresholds.targets.keys() {
         if !targets.targets.contains_key(target) {
             let hint = did_you_mean(target.as_str(), names.iter());
@@ -69,6 +68,7 @@ pub fn check_against(policy: &Policy, file: &str, targets: &Targets) -> Result<(
             mistake(format!("thresholds.{target}"), message);
         }
     }
+    errors.extend(circular(policy, file, targets));
     errors.sort_by_key(|error| (error.line, error.column));
     if errors.is_empty() {
         Ok(())

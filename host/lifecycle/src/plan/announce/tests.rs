@@ -116,6 +116,7 @@ impl Case {
             },
             schema: AccountSchema::default(),
             apply: ApplyMode::Auto,
+            depends_on: Vec::new(),
             pilot: pilots.get(&name.parse::<TargetName>().unwrap()).cloned(),
         };
         let targets: BTreeMap<TargetName, TargetFacts> = ["app", "vpn"]
