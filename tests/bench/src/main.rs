@@ -14,6 +14,7 @@ mod noop;
 mod operations;
 mod people;
 mod phases;
+mod plan;
 mod queue;
 mod report;
 mod sandbox;
@@ -26,7 +27,7 @@ use anyhow::{Context as _, bail};
 use crate::database::Database::{Postgres, Sqlite};
 
 /// Every bench, in the order they run.
-const BENCHES: [&str; 13] = [
+const BENCHES: [&str; 15] = [
     "sandbox",
     "egress",
     "neighbours",
@@ -40,6 +41,8 @@ const BENCHES: [&str; 13] = [
     "claim-postgres",
     "import-sqlite",
     "import-postgres",
+    "plan-sqlite",
+    "plan-postgres",
 ];
 
 /// Set for the process that runs one bench.
@@ -114,6 +117,8 @@ fn run(name: &str) -> anyhow::Result<()> {
             "claim-postgres" => claims::run(Postgres).await,
             "import-sqlite" => import::run(Sqlite).await,
             "import-postgres" => import::run(Postgres).await,
+            "plan-sqlite" => plan::run(Sqlite).await,
+            "plan-postgres" => plan::run(Postgres).await,
             other => bail!("there is no bench `{other}`; there are {}", BENCHES.join(", ")),
         }
     })?;

@@ -70,6 +70,11 @@ pub(crate) fn peak_memory_mib() -> f64 {
     status_mib("VmHWM:")
 }
 
+/// Lets the peak begin anew (proc(5): writing 5 to clear_refs). Where that cannot be done, the old peak stays and is told.
+pub(crate) fn forget_peak_memory() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 /// The memory this process has resident now, in MiB (proc(5): VmRSS).
 pub(crate) fn resident_memory_mib() -> f64 {
     status_mib("VmRSS:")

@@ -115,6 +115,8 @@ impl Wanted {
     /// Nothing may be concluded, so what the last plan recorded stands.
     pub(super) fn undecide(&mut self, reason: &str, held: &[HeldRole]) {
         self.held = held.to_vec();
+        // Also no overlap begins or ends.
+        self.next_change = None;
         self.wanted_names.clear();
         self.announced.clear();
         for account in self.accounts.values_mut().chain([&mut self.others]) {
