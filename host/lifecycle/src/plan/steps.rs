@@ -214,15 +214,20 @@ fn update(input: &AccountInput<'_>, attributes: &Attributes, out: &mut AccountSt
 }
 
 fn revoke_others(input: &AccountInput<'_>, wanted: &Entitlements, why: &Cause, out: &mut AccountSteps) {
-    if !input.facts.capabilities.entitlements {
-        return;
-    }
     for entitlement in input
         .observed
         .entitlements
         .keys()
         .filter(|id| !wanted.contains_key(*id))
     {
+        if !input.facts.capabilities.entitlements {
+            // It had them when the account was read; another version of its connector may not.
+            out.blocked(format!(
+                "the target has no entitlements: {} cannot be revoked",
+                short(entitlement)
+            ));
+            continue;
+        }
         out.push(
             input,
             why,
