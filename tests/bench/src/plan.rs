@@ -405,6 +405,7 @@ fn targets() -> anyhow::Result<BTreeMap<TargetName, TargetFacts>> {
         schema,
         apply: ApplyMode::Auto,
         depends_on: Vec::new(),
+        pilot: None,
     };
     let named = |name: &&str| Ok((name.parse()?, facts.clone()));
     TARGETS.iter().map(named).collect()

@@ -132,6 +132,7 @@ pub(crate) fn any_documents() -> impl Strategy<Value = Documents> {
                 schema: AccountSchema::parse(&serde_json::json!({ "type": "object" })).unwrap(),
                 apply: ApplyMode::Auto,
                 depends_on: Vec::new(),
+                pilot: None,
             };
             let names = TARGETS.iter().map(|name| name.parse().unwrap());
             Documents {
