@@ -24,7 +24,7 @@ pub use documents::Proposed;
 pub use engine::{Engine, Ports};
 pub use error::{EngineError, TargetError};
 pub use observer::{Ending, NoObserver, Observer, Outcomes, Part, Seen};
-pub use personal::FactSet;
+pub use personal::{FactSet, RecordJoined, RecordKey};
 pub use progress::{NoProgress, Phase, Progress};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use serde::Serialize;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::ids::IdentityId;
+use usher_lifecycle::name::SourceName;
 use usher_lifecycle::policy::Policy;
 use usher_store::{FactId, NewFact};
 
@@ -19,6 +20,26 @@ pub struct FactSet {
     pub id: FactId,
     /// About whom.
     pub identity: IdentityId,
+}
+
+/// One record of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecordKey {
+    /// The source.
+    pub source: SourceName,
+    /// Its own key of the record.
+    pub key: String,
+}
+
+/// Whose a record is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecordJoined {
+    /// Whose.
+    pub identity: IdentityId,
+    /// Which.
+    pub record: RecordKey,
 }
 
 impl Engine {
@@ -52,6 +73,29 @@ impl Engine {
         let context = self.context(actor);
         let identity = self.ports.store.end_fact(id, reason, &context).await?;
         Ok(FactSet { id, identity })
+    }
+
+    /// Moves a source record to the person it belongs to, because a person says so: where no `join` of the policy tells, or it tells wrong.
+    ///
+    /// # Errors
+    /// There is no such person or record; they have it already; or whoever has it would be left with accounts and without a record.
+    pub async fn join_record(
+        &self,
+        key: &str,
+        record: &RecordKey,
+        reason: &str,
+        actor: Actor,
+    ) -> Result<RecordJoined, EngineError> {
+        let identity = self.ports.store.identity(key).await?.id;
+        let context = self.context(actor);
+        let store = &self.ports.store;
+        store
+            .move_record(&record.source, &record.key, identity, reason, &context)
+            .await?;
+        Ok(RecordJoined {
+            identity,
+            record: record.clone(),
+        })
     }
 
     /// A mistyped role would give nothing, and nobody would be told. A hold names nothing: it can be set whatever has become of the policy.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use usher_lifecycle::attributes::{Attributes, Digest};
-use usher_lifecycle::ids::SnapshotId;
+use usher_lifecycle::ids::{IdentityId, SnapshotId};
 use usher_lifecycle::name::SourceName;
 
 use crate::{Context, StoreError};
@@ -39,8 +39,10 @@ pub enum Change {
     Upsert {
         /// Its attributes.
         attributes: Attributes,
-        /// Their digest.
+        /// Digest of them and of `join`.
         digest: Digest,
+        /// What tells that a new record belongs to a person who is known already: another record, of any source, that has the same. `None`: nothing.
+        join: Option<String>,
     },
     /// Not in this snapshot. `confirmed`: it has been missing long enough to count as gone.
     Missing {
@@ -129,7 +131,22 @@ pub trait FactsStore: Send + Sync {
     ) -> Result<SnapshotId, StoreError>;
     /// Makes facts of up to `limit` staged rows of accepted snapshots (identities made, changed ones marked dirty, audit rows);
     /// returns how many rows are left. Call until 0. The actor of the rows is the snapshot's source.
+    ///
+    /// A new record joins the person who has a record with the same `join`. Where several people have, nobody can tell whose it is: it is a person
+    /// of its own, on hold until somebody decides ([`FactsStore::move_record`], or ends the hold). A known record stays where it is.
     async fn absorb(&self, limit: u32) -> Result<u64, StoreError>;
+    /// Moves a record to another person, because a person says it is theirs. Both are due for planning.
+    ///
+    /// `NotFound`: there is no such record or identity. `Stale`: the identity is erased, or has the record already; or whoever has it would be left
+    /// without any record, but with accounts.
+    async fn move_record(
+        &self,
+        source: &SourceName,
+        key: &str,
+        identity: IdentityId,
+        reason: &str,
+        context: &Context,
+    ) -> Result<(), StoreError>;
     /// The latest snapshots of all sources, newest first.
     async fn snapshots(&self, limit: u32) -> Result<Vec<Snapshot>, StoreError>;
 }

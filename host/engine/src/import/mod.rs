@@ -266,11 +266,12 @@ fn changed<'a>(
     offsets.iter().filter_map(move |offset| {
         let row = rows.as_mut()?.at(*offset)?;
         match reader.read(&row, places.as_ref()?) {
-            Read::Good { key, digest } => Some(StagedRecord {
+            Read::Good { key, digest, join } => Some(StagedRecord {
                 key,
                 change: Change::Upsert {
                     attributes: reader.attributes(),
                     digest,
+                    join,
                 },
             }),
             // Only good rows have been noted.

@@ -24,8 +24,12 @@ pub(super) struct Wrong {
 /// What a row is.
 #[derive(Debug)]
 pub(super) enum Read {
-    /// A record under this key.
-    Good { key: String, digest: Digest },
+    /// A record under this key. `join`: what tells whose it is.
+    Good {
+        key: String,
+        digest: Digest,
+        join: Option<String>,
+    },
     /// Something is wrong. The key, if it could be told.
     Bad { key: Option<String>, wrong: Vec<Wrong> },
 }
@@ -91,16 +95,24 @@ impl<'p> Reader<'p> {
             self.attributes_of(row, places, &mut wrong);
         }
         match key {
-            Some(key) if wrong.is_empty() => Read::Good {
-                key,
-                digest: self.digest(),
-            },
+            Some(key) if wrong.is_empty() => {
+                let join = self.join(row, places);
+                let digest = self.digest(join.as_deref());
+                Read::Good { key, digest, join }
+            }
             key => Read::Bad { key, wrong },
         }
     }
 
-    fn digest(&self) -> Digest {
-        let full = Sha256::digest(&self.json);
+    /// Of the attributes, and of what tells whose they are: a policy that begins to say so makes every record differ once.
+    fn digest(&self, join: Option<&str>) -> Digest {
+        let mut hasher = Sha256::new_with_prefix(&self.json);
+        if let Some(join) = join {
+            // No JSON text goes on with this.
+            hasher.update([0]);
+            hasher.update(join);
+        }
+        let full = hasher.finalize();
         let mut short = Digest::default();
         short.copy_from_slice(&full[..16]);
         short
@@ -128,6 +140,15 @@ impl<'p> Reader<'p> {
             return None;
         }
         Some(key.to_owned())
+    }
+
+    /// What tells whose the record is, without regard to case.
+    fn join(&self, row: &Row<'_>, places: &Places) -> Option<String> {
+        let attribute = self.source.join.as_deref()?;
+        let mut columns = self.source.columns.iter();
+        let at = columns.position(|column| column.attribute == attribute)?;
+        let text = row.fields.get(places.columns[at])?.trim();
+        (!text.is_empty()).then(|| text.to_lowercase())
     }
 
     /// What every cell must be.

@@ -105,7 +105,7 @@ impl Scanning<'_> {
     fn add(&mut self, offset: u64, whole: bool, read: Read) {
         self.scan.rows += 1;
         let (key, fate) = match read {
-            Read::Good { key, digest } => {
+            Read::Good { key, digest, .. } => {
                 let fate = match self.known.get(&key) {
                     None => Fate::New,
                     Some(entry) if entry.absent || entry.missing_snapshots > 0 => Fate::Returned,

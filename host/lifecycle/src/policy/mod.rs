@@ -8,6 +8,9 @@
 //! `lifecycle` says which attributes are the dates of a contract (`start`, `end`, `leave-from`, `leave-until`), its `zone`, and its `id`
 //! for people. A person may have several contracts in one source; [`Policy::employment`] says which records are.
 //!
+//! Records belong together when what their sources' `join` names says the same: an employee number in the file of employees and in that of badges, or
+//! in two contracts of one file. Without `join` every record is a person. Whose a record is stays so, whatever it says later.
+//!
 //! A role is given by its rule (`when`), by assignment, or by a role that `includes` it; `overlap-days` keeps it for a mover.
 //! `[[separation]]` says what nobody may have at once: `of` names roles (`role:payer`) and entitlements (`entitlement:app:ledger`,
 //! `entitlement:app/admin:root`). Of what would be new nothing is given, what is held already stays and is reported. An exception for a person
@@ -128,6 +131,9 @@ pub struct SourcePolicy {
     pub absent_after_snapshots: u32,
     /// Columns that are read, in the order of the document.
     pub columns: Vec<Column>,
+    /// The attribute that tells whose a new record is: a record of any source whose `join` says the same, without regard to case, belongs to the same
+    /// person. Without one every record is somebody else.
+    pub join: Option<String>,
     /// Which attributes decide the lifecycle.
     pub lifecycle: LifecycleAttributes,
 }

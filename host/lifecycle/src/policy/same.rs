@@ -59,6 +59,8 @@ fn same_source(left: &SourcePolicy, right: &SourcePolicy) -> bool {
         shrink_max_percent: _,
         absent_after_snapshots: _,
         columns: _,
+        // Whose records are was decided when they came.
+        join: _,
     } = left;
     *name == right.name && *lifecycle == right.lifecycle
 }

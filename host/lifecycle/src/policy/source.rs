@@ -138,6 +138,14 @@ fn read_source(table: &Table<'_, '_>, name: SourceName, kinds: &mut Kinds) -> Op
     let columns = table
         .need("columns", "which columns become which attributes")
         .and_then(|item| read_columns(&item, &name, kinds));
+    let join = match (&columns, table.take("join")) {
+        (_, None) => Some(None),
+        (Some(columns), Some(item)) => {
+            read_column_attribute(&item, columns, &[AttributeKind::Text, AttributeKind::Integer]).map(Some)
+        }
+        // It cannot be checked; the mistakes in the columns come first.
+        (None, Some(_)) => None,
+    };
     let lifecycle = table.take("lifecycle");
     let lifecycle = match (&columns, lifecycle) {
         (_, None) => Some(LifecycleAttributes::default()),
@@ -158,6 +166,7 @@ fn read_source(table: &Table<'_, '_>, name: SourceName, kinds: &mut Kinds) -> Op
         shrink_max_percent: shrink_max_percent?,
         absent_after_snapshots: absent_after_snapshots?,
         columns: columns?,
+        join: join?,
         lifecycle: lifecycle?,
     })
 }
@@ -299,7 +308,7 @@ pub(super) fn unspeakable(name: &str) -> Option<String> {
 fn read_lifecycle(table: &Table<'_, '_>, columns: &[Column]) -> Option<LifecycleAttributes> {
     let attribute_of = |key: &str, wanted: &[AttributeKind]| {
         optional(table.take(key), None, |item| {
-            read_lifecycle_attribute(&item, columns, wanted).map(Some)
+            read_column_attribute(&item, columns, wanted).map(Some)
         })
     };
     let attribute = |key: &str, wanted: AttributeKind| attribute_of(key, &[wanted]);
@@ -324,7 +333,7 @@ fn read_lifecycle(table: &Table<'_, '_>, columns: &[Column]) -> Option<Lifecycle
     })
 }
 
-fn read_lifecycle_attribute(
+fn read_column_attribute(
     item: &Item<'_, '_>,
     columns: &[Column],
     wanted: &[AttributeKind],

@@ -1,16 +1,19 @@
 //! Absorption: accepted rows become facts, a bounded number at a time.
 
+mod row;
+
+use std::collections::HashMap;
+
 use serde::Serialize;
-use serde_json::{Value, json};
-use usher_lifecycle::attributes::Attributes;
+use serde_json::json;
 use usher_lifecycle::cause::{Actor, Cause};
-use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::name::SourceName;
 use uuid::Uuid;
 
+use self::row::absorb_known;
 use super::SqlStore;
-use super::cells::{Cells, failed, hex, json_of};
-use super::db::{Row, Tx, query};
+use super::cells::{Cells, failed, json_of};
+use super::db::{Tx, query};
 use super::write::{Entry, Raised, Subject, Write};
 use crate::{Context, SnapshotState, StoreError};
 
@@ -33,10 +36,14 @@ pub(crate) const CHUNK: &str = r#"
     SELECT r.id AS "source_record.id", g.key AS "staged.key", g.change AS "staged.change", g.attributes AS "staged.attributes",
            g.digest AS "staged.digest", r.attributes AS "source_record.attributes", r.digest AS "source_record.digest",
            r.missing_snapshots AS "source_record.missing_snapshots", r.absent_since_us AS "source_record.absent_since_us",
+           r.join_key AS "source_record.join_key", g.join_key AS "staged.join_key", g.joined_last AS "joined.last",
            i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key"
-    FROM (SELECT key, change, attributes, digest FROM staged WHERE snapshot = $1 ORDER BY key LIMIT $3) g
+    FROM (SELECT key, change, attributes, digest, join_key,
+                 (SELECT min(o.identity) FROM source_record o WHERE o.join_key = staged.join_key) AS joined,
+                 (SELECT max(o.identity) FROM source_record o WHERE o.join_key = staged.join_key) AS joined_last
+          FROM staged WHERE snapshot = $1 ORDER BY key LIMIT $3) g
     LEFT JOIN source_record r ON r.key = g.key AND r.source = $2
-    LEFT JOIN identity i ON i.id = r.identity
+    LEFT JOIN identity i ON i.id = coalesce(r.identity, g.joined)
     ORDER BY g.key"#;
 
 const INSERT_IDENTITIES: &str = "
@@ -44,15 +51,16 @@ const INSERT_IDENTITIES: &str = "
     SELECT CAST(value ->> 0 AS BIGINT), unhex(value ->> 1), unhex(value ->> 2), value ->> 3 FROM json_each($1)";
 
 const INSERT_RECORDS: &str = "
-    INSERT INTO source_record (source, key, identity, attributes, digest)
-    SELECT $1, value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, unhex(value ->> 3) FROM json_each($2)";
+    INSERT INTO source_record (source, key, identity, attributes, digest, join_key)
+    SELECT $1, value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, unhex(value ->> 3), value ->> 4 FROM json_each($2)";
 
 pub(crate) const UPDATE_RECORDS: &str = "
     UPDATE source_record
     SET attributes = coalesce(j.attributes, source_record.attributes), digest = coalesce(j.digest, source_record.digest),
-        missing_snapshots = j.missing, absent_since_us = j.absent
+        missing_snapshots = j.missing, absent_since_us = j.absent,
+        join_key = CASE WHEN j.attributes IS NULL THEN source_record.join_key ELSE j.join_key END
     FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, value ->> 1 AS attributes, unhex(value ->> 2) AS digest,
-                 CAST(value ->> 3 AS BIGINT) AS missing, CAST(value ->> 4 AS BIGINT) AS absent
+                 CAST(value ->> 3 AS BIGINT) AS missing, CAST(value ->> 4 AS BIGINT) AS absent, value ->> 5 AS join_key
           FROM json_each($1)) AS j
     WHERE source_record.id = j.id";
 
@@ -61,17 +69,38 @@ const TOUCH_IDENTITIES: &str = "
 
 pub(crate) const DELETE_CHUNK: &str = "DELETE FROM staged WHERE snapshot = $1 AND key <= $2";
 
-/// Record, attributes and digest if they changed, missing snapshots, absent since.
+/// Record; attributes, digest (and join, at the end) if they changed; missing snapshots, absent since.
 #[derive(Serialize)]
-struct RecordUpdate(i64, Option<String>, Option<String>, i64, Option<i64>);
+struct RecordUpdate(
+    i64,
+    Option<String>,
+    Option<String>,
+    i64,
+    Option<i64>,
+    Option<String>,
+);
+
+impl RecordUpdate {
+    /// Only whether it is there.
+    fn presence(record: i64, missing: i64, absent: Option<i64>) -> Self {
+        Self(record, None, None, missing, absent, None)
+    }
+}
+
+/// Key, identity, attributes, digest, join.
+type NewRecord = (String, i64, String, String, Option<String>);
 
 /// What a chunk changes, collected row by row and written statement by statement.
 #[derive(Default)]
 struct Changes {
     identities: Vec<(i64, String, String, String)>,
-    records: Vec<(String, i64, String, String)>,
+    records: Vec<NewRecord>,
     updates: Vec<RecordUpdate>,
     touched: Vec<i64>,
+    /// Whom new records of this chunk made, by what tells that others belong to them.
+    made: HashMap<String, Subject>,
+    /// New people of whom nobody can tell whether they are others.
+    ambiguous: Vec<Subject>,
 }
 
 /// The snapshot whose rows are absorbed.
@@ -130,9 +159,14 @@ impl SqlStore {
                 .map_err(failed(DOING))?
                 .is_none();
             if unnumbered {
-                next_identity += 1;
-                last_key =
-                    self.absorb_new(row, next_identity, &accepted, &context, &mut changes, &mut write)?;
+                last_key = self.absorb_new(
+                    row,
+                    &mut next_identity,
+                    &accepted,
+                    &context,
+                    &mut changes,
+                    &mut write,
+                )?;
             } else {
                 last_key = absorb_known(row, &accepted, &mut changes, &mut write)?;
             }
@@ -140,6 +174,9 @@ impl SqlStore {
         let finished = rows.len() < limit as usize;
         self.write_changes(&mut write, &accepted, &changes, &last_key, rows.len(), finished)
             .await?;
+        for subject in &changes.ambiguous {
+            self.hold_ambiguous(&mut write, subject, &context).await?;
+        }
         let left = number(
             &mut write.tx,
             "SELECT CAST(coalesce(sum(changes - absorbed), 0) AS BIGINT) FROM snapshot WHERE state = 1",
@@ -158,42 +195,6 @@ impl SqlStore {
         Ok(u64::try_from(left).unwrap_or(0))
     }
 
-    fn absorb_new(
-        &self,
-        row: &Row,
-        identity: i64,
-        accepted: &Accepted,
-        context: &Context,
-        changes: &mut Changes,
-        write: &mut Write<'_>,
-    ) -> Result<String, StoreError> {
-        let cells = Cells::unnumbered(row);
-        let key: String = cells.get("staged.key")?;
-        if cells.get::<i64>("staged.change")? != 0 {
-            // Missing or unreadable, and never known: nothing to remember.
-            return Ok(key);
-        }
-        let id = IdentityId::from_parts(context.at, &self.random());
-        let (subject, sealed_key) = write.new_subject(identity, id.uuid())?;
-        let ids = (hex(id.uuid().as_bytes()), hex(&sealed_key));
-        changes
-            .identities
-            .push((identity, ids.0, ids.1, accepted.changed_by.clone()));
-        changes.records.push((
-            key.clone(),
-            identity,
-            cells.get("staged.attributes")?,
-            hex(&cells.bytes::<16>("staged.digest")?),
-        ));
-        write.audit(&Entry {
-            event: "identity.created",
-            subject: Some(subject),
-            cause: &accepted.cause,
-            payload: json!({ "source": accepted.source_name }),
-        });
-        Ok(key)
-    }
-
     async fn write_changes(
         &self,
         write: &mut Write<'_>,
@@ -205,6 +206,8 @@ impl SqlStore {
     ) -> Result<(), StoreError> {
         if !changes.identities.is_empty() {
             execute(write, INSERT_IDENTITIES, json_of(DOING, &changes.identities)?).await?;
+        }
+        if !changes.records.is_empty() {
             query(INSERT_RECORDS)
                 .bind(accepted.source)
                 .bind(json_of(DOING, &changes.records)?)
@@ -256,107 +259,6 @@ impl SqlStore {
         }
         Ok(())
     }
-}
-
-/// A row whose record is known: changed, back, unchanged, missing, or gone.
-fn absorb_known(
-    row: &Row,
-    accepted: &Accepted,
-    changes: &mut Changes,
-    write: &mut Write<'_>,
-) -> Result<String, StoreError> {
-    let cells = Cells::new(row, "source_record.id")?;
-    let key: String = cells.get("staged.key")?;
-    let record: i64 = cells.get("source_record.id")?;
-    let subject = Subject {
-        number: cells.get("identity.id")?,
-        id: cells.uuid("identity.public_id")?,
-        key: cells.subject_key("identity.audit_key")?,
-    };
-    let missing: i64 = cells.get("source_record.missing_snapshots")?;
-    let absent: Option<i64> = cells.get("source_record.absent_since_us")?;
-    let mut payload = json!({ "source": accepted.source_name });
-    let event = match cells.get::<i64>("staged.change")? {
-        0 => {
-            let same = cells.bytes::<16>("staged.digest")? == cells.bytes::<16>("source_record.digest")?;
-            if same && absent.is_none() {
-                if missing == 0 {
-                    return Ok(key);
-                }
-                changes.updates.push(RecordUpdate(record, None, None, 0, None));
-                "identity.present"
-            } else {
-                let text: String = cells.get("staged.attributes")?;
-                payload["changes"] = difference(
-                    &cells.json("source_record.attributes")?,
-                    &cells.json("staged.attributes")?,
-                );
-                if absent.is_some() {
-                    payload["absent"] = json!(false);
-                }
-                changes.updates.push(RecordUpdate(
-                    record,
-                    Some(text),
-                    Some(hex(&cells.bytes::<16>("staged.digest")?)),
-                    0,
-                    None,
-                ));
-                changes.touched.push(subject.number);
-                "identity.facts-changed"
-            }
-        }
-        1 => {
-            changes
-                .updates
-                .push(RecordUpdate(record, None, None, missing + 1, absent));
-            payload["missing-snapshots"] = json!(missing + 1);
-            "identity.missing"
-        }
-        2 => {
-            changes.updates.push(RecordUpdate(
-                record,
-                None,
-                None,
-                missing + 1,
-                absent.or(Some(accepted.at_us)),
-            ));
-            payload["missing-snapshots"] = json!(missing + 1);
-            if absent.is_some() {
-                "identity.missing"
-            } else {
-                payload["absent"] = json!(true);
-                changes.touched.push(subject.number);
-                "identity.facts-changed"
-            }
-        }
-        3 => {
-            if missing == 0 || absent.is_some() {
-                return Ok(key);
-            }
-            changes.updates.push(RecordUpdate(record, None, None, 0, None));
-            "identity.present"
-        }
-        other => return Err(cells.corrupt("staged.change", format!("there is no change {other}"))),
-    };
-    write.audit(&Entry {
-        event,
-        subject: Some(subject),
-        cause: &accepted.cause,
-        payload,
-    });
-    Ok(key)
-}
-
-/// Each attribute that differs, with what it was and what it is.
-fn difference(before: &Attributes, after: &Attributes) -> Value {
-    let mut changes = Attributes::new();
-    for name in before.keys().chain(after.keys()) {
-        let (from, to) = (before.get(name), after.get(name));
-        if from != to && !changes.contains_key(name) {
-            changes.insert(name.clone(), json!({ "from": from, "to": to }));
-        }
-    }
-    Value::Object(changes)
 }
 
 async fn oldest(connection: &mut Tx<'_>) -> Result<Option<(Accepted, Context)>, StoreError> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use serde_json::json;
-use usher_lifecycle::ids::SnapshotId;
+use usher_lifecycle::ids::{IdentityId, SnapshotId};
 use usher_lifecycle::name::SourceName;
 
 use super::SqlStore;
@@ -50,14 +50,17 @@ const DELETE_RESTAGED: &str = "
     DELETE FROM staged WHERE snapshot = $1 AND key IN (SELECT value ->> 0 FROM json_each($2))";
 
 const INSERT_STAGED: &str = "
-    INSERT INTO staged (snapshot, key, change, attributes, digest)
-    SELECT $1, value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, unhex(value ->> 3) FROM json_each($2)";
+    INSERT INTO staged (snapshot, key, change, attributes, digest, join_key)
+    SELECT $1, value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, unhex(value ->> 3), value ->> 4 FROM json_each($2)";
 
 const LIST: &str = r#"
     SELECT p.id AS "snapshot.id", p.public_id AS "snapshot.public_id", s.name AS "source.name", p.origin AS "snapshot.origin",
            p.file_digest AS "snapshot.file_digest", p.rows AS "snapshot.rows", p.changes AS "snapshot.changes",
            p.state AS "snapshot.state", p.at_us AS "snapshot.at_us", p.reason AS "snapshot.reason"
     FROM snapshot p JOIN source s ON s.id = p.source ORDER BY p.id DESC LIMIT $1"#;
+
+/// Key, change, attributes, digest, join.
+type StagedRow<'r> = (&'r str, i64, Option<String>, Option<String>, Option<&'r str>);
 
 #[async_trait]
 impl FactsStore for SqlStore {
@@ -185,6 +188,17 @@ impl FactsStore for SqlStore {
         Ok(id)
     }
 
+    async fn move_record(
+        &self,
+        source: &SourceName,
+        key: &str,
+        identity: IdentityId,
+        reason: &str,
+        context: &Context,
+    ) -> Result<(), StoreError> {
+        self.move_one(source, key, identity, reason, context).await
+    }
+
     async fn absorb(&self, limit: u32) -> Result<u64, StoreError> {
         self.absorb_rows(limit).await
     }
@@ -271,15 +285,20 @@ impl SqlStore {
             }
             last.insert(&record.key, &record.change);
         }
-        let mut staged: Vec<(&str, i64, Option<String>, Option<String>)> = Vec::with_capacity(last.len());
+        let mut staged: Vec<StagedRow<'_>> = Vec::with_capacity(last.len());
         for (key, change) in last {
             staged.push(match change {
-                Change::Upsert { attributes, digest } => {
-                    (key, 0, Some(json_of(doing, attributes)?), Some(hex(digest)))
+                Change::Upsert {
+                    attributes,
+                    digest,
+                    join,
+                } => {
+                    let attributes = Some(json_of(doing, attributes)?);
+                    (key, 0, attributes, Some(hex(digest)), join.as_deref())
                 }
-                Change::Missing { confirmed: false } => (key, 1, None, None),
-                Change::Missing { confirmed: true } => (key, 2, None, None),
-                Change::Present => (key, 3, None, None),
+                Change::Missing { confirmed: false } => (key, 1, None, None, None),
+                Change::Missing { confirmed: true } => (key, 2, None, None, None),
+                Change::Present => (key, 3, None, None, None),
             });
         }
         staged.sort_unstable_by_key(|(key, ..)| *key);

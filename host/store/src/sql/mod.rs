@@ -24,6 +24,7 @@ mod facts;
 pub(crate) mod free_names;
 mod freezing;
 pub(crate) mod identities;
+mod joining;
 mod key_changes;
 pub(crate) mod keys;
 mod name_key;

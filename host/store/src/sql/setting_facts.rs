@@ -91,8 +91,7 @@ impl SqlStore {
         context: &Context,
     ) -> Result<(), StoreError> {
         check_reason(reason)?;
-        let parts = parts(fact);
-        check_times(&parts, micros(context.at))?;
+        check_times(&parts(fact), micros(context.at))?;
         let kind = Kind::of(fact);
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, context).await?;
@@ -101,31 +100,7 @@ impl SqlStore {
             return Err(StoreError::Stale(format!("{identity} is erased")));
         }
         refuse_too_many(&mut write, &subject, kind, context).await?;
-        let words = write
-            .seal_words(&subject, id.uuid(), Which::Added, reason)
-            .await?;
-        query(INSERT)
-            .bind(id.uuid().as_bytes().to_vec())
-            .bind(subject.number)
-            .bind(kind as i64)
-            .bind(parts.name)
-            .bind(parts.origin)
-            .bind(parts.from_us)
-            .bind(parts.until_us)
-            .bind(words)
-            .bind(json_of(DOING, &context.actor)?)
-            .bind(micros(context.at))
-            .execute(&mut write.tx)
-            .await
-            .map_err(failed(DOING))?;
-        let mut payload = parts.told;
-        payload["id"] = json!(id);
-        payload["reason"] = json!(reason);
-        let event = match kind {
-            Kind::Assignment => "assignment.added",
-            Kind::SecurityHold | Kind::ManualHold => "hold.added",
-            Kind::Exception => "exception.added",
-        };
+        let (event, payload) = add(&mut write, &subject, id, fact, reason, context).await?;
         self.finish(write, subject, event, payload).await
     }
 
@@ -219,6 +194,42 @@ impl SqlStore {
     }
 }
 
+/// Writes a fact of an identity that is locked, or new. What the audit is to say of it.
+pub(super) async fn add(
+    write: &mut Write<'_>,
+    subject: &Subject,
+    id: FactId,
+    fact: &NewFact,
+    reason: &str,
+    context: &Context,
+) -> Result<(&'static str, Value), StoreError> {
+    let (parts, kind) = (parts(fact), Kind::of(fact));
+    let words = write.seal_words(subject, id.uuid(), Which::Added, reason).await?;
+    query(INSERT)
+        .bind(id.uuid().as_bytes().to_vec())
+        .bind(subject.number)
+        .bind(kind as i64)
+        .bind(parts.name)
+        .bind(parts.origin)
+        .bind(parts.from_us)
+        .bind(parts.until_us)
+        .bind(words)
+        .bind(json_of(DOING, &context.actor)?)
+        .bind(micros(context.at))
+        .execute(&mut write.tx)
+        .await
+        .map_err(failed(DOING))?;
+    let mut payload = parts.told;
+    payload["id"] = json!(id);
+    payload["reason"] = json!(reason);
+    let event = match kind {
+        Kind::Assignment => "assignment.added",
+        Kind::SecurityHold | Kind::ManualHold => "hold.added",
+        Kind::Exception => "exception.added",
+    };
+    Ok((event, payload))
+}
+
 fn parts(fact: &NewFact) -> Parts<'_> {
     match fact {
         NewFact::Assignment {
@@ -257,7 +268,7 @@ fn parts(fact: &NewFact) -> Parts<'_> {
     }
 }
 
-fn check_reason(reason: &str) -> Result<(), StoreError> {
+pub(super) fn check_reason(reason: &str) -> Result<(), StoreError> {
     if reason.trim().is_empty() {
         return Err(StoreError::Stale("say why: the reason is empty".to_owned()));
     }

@@ -120,7 +120,7 @@ mod tests {
             .await
             .unwrap();
         migrate(&mut connection).await.unwrap();
-        sqlx::raw_sql("INSERT INTO staged VALUES (1, 'c', 3, NULL, NULL)")
+        sqlx::raw_sql("INSERT INTO staged VALUES (1, 'c', 3, NULL, NULL, NULL)")
             .execute(&mut connection)
             .await
             .unwrap();
@@ -149,7 +149,7 @@ mod tests {
             pragma(&mut connection, "SELECT works_from FROM meta")
                 .await
                 .unwrap(),
-            4
+            schema::works_from()
         );
         let old = recognise_as(&mut connection, 3).await;
         assert!(matches!(old, Err(StoreError::Version(_))), "{old:?}");

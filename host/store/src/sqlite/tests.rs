@@ -116,7 +116,11 @@ fn records(n: usize) -> Vec<StagedRecord> {
             let digest = digest(&attributes);
             StagedRecord {
                 key: format!("p{i}"),
-                change: Change::Upsert { attributes, digest },
+                change: Change::Upsert {
+                    attributes,
+                    digest,
+                    join: None,
+                },
             }
         })
         .collect()
@@ -588,6 +592,7 @@ async fn hot_queries_use_their_indexes() {
             vec![
                 "SEARCH staged USING PRIMARY KEY",
                 "sqlite_autoindex_source_record_1",
+                "source_record_join",
             ],
         ),
         (

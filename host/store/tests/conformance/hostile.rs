@@ -42,7 +42,11 @@ async fn odd_and_long_values_come_back_letter_for_letter() {
             StagedRecord {
                 // A key is indexed; how long it may be is the import's business.
                 key: format!("{n} {:.200}", text),
-                change: Change::Upsert { attributes, digest },
+                change: Change::Upsert {
+                    attributes,
+                    digest,
+                    join: None,
+                },
             }
         })
         .collect();

@@ -10,6 +10,7 @@ mod erasure;
 pub(crate) mod histories;
 mod hostile;
 mod imports;
+mod joining;
 mod keys;
 pub(crate) mod names;
 pub(crate) mod personal;
@@ -87,7 +88,11 @@ pub(crate) fn upsert(key: &str, value: &str) -> StagedRecord {
     let digest = digest(&attributes);
     StagedRecord {
         key: key.to_owned(),
-        change: Change::Upsert { attributes, digest },
+        change: Change::Upsert {
+            attributes,
+            digest,
+            join: None,
+        },
     }
 }
 

@@ -1,12 +1,13 @@
-//! `usher identity show | hold | assign | except | end | erase`
+//! `usher identity show | hold | assign | except | join | end | erase`
 
 use std::io::{BufRead as _, IsTerminal as _};
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
+use usher_engine::RecordKey;
 use usher_lifecycle::assignment::Origin;
 use usher_lifecycle::facts::HoldKind;
-use usher_lifecycle::name::{Name, RoleName};
+use usher_lifecycle::name::{Name, RoleName, SourceName};
 use usher_store::{Erased, Erasure as _, FactId, NewFact};
 
 use super::freeze::reason;
@@ -36,6 +37,10 @@ pub(crate) enum IdentityCommand {
     Assign(Assign),
     /// Let a person have what a separation of duties keeps apart, for a time.
     Except(Except),
+    /// Say whose a source record is: it moves to this person, with all it says.
+    ///
+    /// For what no `join` of the policy can tell. Whoever had it is left with their other records; nobody with accounts is left with none.
+    Join(Join),
     /// End a hold, an assignment or an exception. It stays on record.
     End {
         /// Its id: hold_…, asg_… or exc_…, as `usher identity show` tells it.
@@ -112,6 +117,22 @@ pub(crate) struct Except {
     reason: String,
 }
 
+/// Whose a record is.
+#[derive(Debug, Args)]
+pub(crate) struct Join {
+    /// The key a source gives them, or their id (idn_…): of the person the record belongs to.
+    key: String,
+    /// The source of the record.
+    #[arg(long, value_name = "SOURCE")]
+    source: SourceName,
+    /// The key of the record in that source.
+    #[arg(long, value_name = "KEY")]
+    record: String,
+    /// How you know.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+}
+
 /// Whom to erase.
 #[derive(Debug, Args)]
 pub(crate) struct Erase {
@@ -164,6 +185,17 @@ impl IdentityCommand {
                     until: except.until,
                 };
                 set(&app, output, &except.key, &fact, &except.reason).await?;
+            }
+            Self::Join(join) => {
+                let record = RecordKey {
+                    source: join.source.clone(),
+                    key: join.record.clone(),
+                };
+                let joined = app
+                    .engine
+                    .join_record(&join.key, &record, &join.reason, app.actor())
+                    .await?;
+                output.answer(&joined, |joined, _| render::personal_facts::joined(joined))?;
             }
             Self::End { id, reason } => {
                 let ended = app.engine.end_fact(*id, reason, app.actor()).await?;

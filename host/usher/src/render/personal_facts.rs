@@ -1,14 +1,25 @@
 //! What people set about one person: roles, holds, exceptions; and the names that are theirs.
 
 use jiff::Timestamp;
-use usher_engine::FactSet;
 use usher_engine::views::IdentityView;
+use usher_engine::{FactSet, RecordJoined};
 use usher_lifecycle::assignment::Origin;
 use usher_store::{PersonalFact, StoredFact};
 
 use super::escape::{message, safe, word};
 use super::identity::heading;
 use super::ink::{Ink, Style};
+
+/// A record that has moved.
+pub(crate) fn joined(joined: &RecordJoined) -> String {
+    let record = &joined.record;
+    format!(
+        "{}/{} is {} now. What follows from it comes with the next plan.\n",
+        record.source,
+        safe(&record.key),
+        joined.identity
+    )
+}
 
 /// Everything set, and every name; nothing where there is neither.
 pub(crate) fn set(view: &IdentityView, ink: &Ink) -> String {
