@@ -7,6 +7,7 @@ mod differences;
 mod documents;
 mod faults;
 mod imports;
+mod joining;
 mod new_documents;
 mod personal;
 mod pilots;
