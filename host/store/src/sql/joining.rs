@@ -8,10 +8,11 @@ use usher_lifecycle::name::SourceName;
 use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
+use super::budgets::set_by;
 use super::cells::{Cells, failed};
 use super::db::{Sql, query};
 use super::operations::subject;
-use super::setting_facts::{TOUCH, add, check_reason, locked, set_by};
+use super::setting_facts::{TOUCH, add, check_reason, locked};
 use super::write::{Entry, NO_CAUSE, Raised, Subject, Write};
 use crate::{Context, FactId, NewFact, StoreError};
 
