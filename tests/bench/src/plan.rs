@@ -312,6 +312,7 @@ async fn furnish(store: &Arc<SqlStore>, under: &Under) -> anyhow::Result<()> {
                     priority: Priority::Onboarding,
                     due_at: now,
                     cause: account.cause.clone(),
+                    budgeted: false,
                 });
             }
             planned.push(decided(row, &plan, operations));
