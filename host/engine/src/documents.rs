@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::join_all;
 use serde_json::Value;
 use usher_lifecycle::cause::Actor;
+use usher_lifecycle::connector::Creation;
 use usher_lifecycle::document::{DocumentError, DocumentErrors};
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::plan::{Planner, TargetFacts};
@@ -144,23 +145,19 @@ impl Engine {
         file: &str,
         text: &str,
     ) -> Result<BTreeMap<TargetName, ResolvedTarget>, EngineError> {
-        let targets = targets::parse(file, text)?;
+        let targets = targets::parse_strictly(file, text)?;
         let Some(active) = self.policy_if_any().await? else {
-            return self.resolve(&targets).await;
+            let resolved = self.resolve(&targets).await?;
+            targets::check_protected(&targets, file, &schemas(&resolved))?;
+            return Ok(resolved);
         };
         let named = format!("active policy, version {}", active.version);
         policy::check_against(&active.policy, &named, &targets)?;
         targets.pilots(&active.policy, file, true)?;
         let resolved = self.resolve(&targets).await?;
-        let schema = |(name, target): (&TargetName, &ResolvedTarget)| {
-            let schema = AccountSchema::parse(&target.account_schema).ok()?;
-            Some((name.clone(), schema))
-        };
-        policy::check_schemas(
-            &active.policy,
-            &named,
-            &resolved.iter().filter_map(schema).collect(),
-        )?;
+        let schemas = schemas(&resolved);
+        policy::check_schemas(&active.policy, &named, &schemas)?;
+        targets::check_protected(&targets, file, &schemas)?;
         Ok(resolved)
     }
 
@@ -293,6 +290,23 @@ impl Engine {
     }
 }
 
+fn schemas(resolved: &BTreeMap<TargetName, ResolvedTarget>) -> BTreeMap<TargetName, AccountSchema> {
+    let schema = |(name, target): (&TargetName, &ResolvedTarget)| {
+        let schema = AccountSchema::parse(&target.account_schema).ok()?;
+        Some((name.clone(), schema))
+    };
+    resolved.iter().filter_map(schema).collect()
+}
+
+/// The attributes by which a target recognises accounts.
+fn recognised_by(creation: &Creation) -> Vec<String> {
+    match creation {
+        Creation::UniqueKey(names) => names.clone(),
+        Creation::ClientId(name) => vec![name.clone()],
+        Creation::Marker | Creation::None => Vec::new(),
+    }
+}
+
 fn compile_policy(version: i64, text: &str) -> Result<ActivePolicy, EngineError> {
     let policy = policy::parse("policy", text).map_err(|errors| unreadable("policy", version, &errors))?;
     Ok(ActivePolicy::new(version, policy))
@@ -318,6 +332,7 @@ fn compile_targets(version: i64, text: &str, resolved: Value) -> Result<ActiveTa
                 apply: target.apply,
                 depends_on: target.depends_on.clone(),
                 pilot: None,
+                protection: target.protection(&recognised_by(&known.descriptor.creation)),
             },
         );
     }

@@ -67,6 +67,11 @@ pub enum Note {
         /// What, and for what.
         reason: String,
     },
+    /// The account is protected: nothing is ever done to it.
+    Protected {
+        /// Why.
+        reason: String,
+    },
     /// Nothing is done to this account for now.
     LeftAlone {
         /// Why.
@@ -94,6 +99,7 @@ impl fmt::Display for Note {
             }
             Self::Blocked { reason } => write!(f, "blocked: {reason}"),
             Self::Waits { reason } => write!(f, "waits: {reason}"),
+            Self::Protected { reason } => write!(f, "protected, so nothing is done: {reason}"),
             Self::LeftAlone { reason } => write!(f, "left as it is: {reason}"),
         }
     }

@@ -67,7 +67,7 @@ impl Work {
 #[serde(rename_all = "kebab-case")]
 #[repr(i64)]
 pub enum Priority {
-    /// A security hold: before everything.
+    /// A security hold: before everything. It passes rests, observing targets and a freeze, and no threshold or held cause may keep it waiting.
     SecurityHold = 0,
     /// Taking access away.
     Deprovision = 1,

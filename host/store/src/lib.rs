@@ -31,6 +31,7 @@ mod schema;
 mod secrets;
 mod sql;
 pub mod sqlite;
+mod stopping;
 
 pub use audit::{Audit, AuditPage, AuditQuery, AuditRecord, AuditRow, Checkpoints, Evidence, Verified};
 pub use checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointBody};
@@ -62,6 +63,7 @@ pub use schema::SCHEMA_VERSION;
 pub use secrets::{SECRET_BYTES_MAX, SecretInfo, SecretStore};
 pub use sql::SqlStore;
 pub use sql::restored::Marked;
+pub use stopping::{Cut, InTheWay, Stopping};
 
 use jiff::Timestamp;
 use usher_lifecycle::cause::Actor;
@@ -84,6 +86,7 @@ pub trait Store:
     + Erasure
     + Replicas
     + Freezing
+    + Stopping
 {
 }
 
@@ -104,6 +107,7 @@ impl<T> Store for T where
         + Erasure
         + Replicas
         + Freezing
+        + Stopping
 {
 }
 

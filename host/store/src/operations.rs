@@ -10,13 +10,15 @@ use usher_lifecycle::name::TargetName;
 use usher_lifecycle::operation::{OperationState, Priority, Work};
 use usher_lifecycle::state::IdentityState;
 
-use crate::{Context, IdentityRef, StoreError};
+use crate::{Context, Freeze, IdentityRef, StoreError};
 
 /// What to claim: for each target with free slots, how many.
 #[derive(Clone, Debug, Default)]
 pub struct Claim {
-    /// Targets that may be claimed from.
+    /// Targets that may be claimed from. While one rests, or the store is frozen, only what a security hold asks for is claimed of it.
     pub targets: Vec<TargetClaim>,
+    /// Targets of which only that is claimed in any case: those that rest, observe, or wait for a person.
+    pub urgent: Vec<TargetClaim>,
     /// Targets that must rest from now on; recorded with the claim, before it.
     pub rests: Vec<Rest>,
 }
@@ -39,10 +41,10 @@ pub struct Recorded {
     pub claimed: Vec<ClaimedOperation>,
     /// Numbers of operations whose outcome or absence was refused: the attempt is not this writer's any more.
     pub fenced: Vec<i64>,
-    /// Targets asked for that rest: nothing was claimed of them.
+    /// Targets asked for that rest: of them only what a security hold asks for was claimed.
     pub resting: Vec<Rest>,
-    /// Why nothing was claimed at all.
-    pub frozen: Option<String>,
+    /// Why nothing else was claimed at all.
+    pub frozen: Option<Freeze>,
 }
 
 /// How many operations of one target.

@@ -9,7 +9,7 @@ use usher_lifecycle::ids::OperationId;
 use usher_lifecycle::operation::{Priority, Work};
 use usher_lifecycle::state::IdentityState;
 
-use crate::{Context, IdentityRef, IdentityRow, StoreError, StoreVersions};
+use crate::{Context, IdentityRef, IdentityRow, InTheWay, StoreError, StoreVersions};
 
 /// An operation to put into the queue.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +49,8 @@ pub struct Planned {
     pub superseded: Vec<OperationId>,
     /// Some steps wait for an operation under way: its outcome makes the identity due again.
     pub replan: bool,
+    /// Operations under way that keep a security hold waiting: their hosts cut them short when the moment has come.
+    pub in_the_way: Vec<InTheWay>,
     /// New operations, in order. The first of each account is ready unless an open operation stands before it.
     pub operations: Vec<NewOperation>,
 }

@@ -144,6 +144,7 @@ async fn plan(store: &SqlStore, state: IdentityState, seconds: i64) {
         held: Vec::new(),
         superseded: Vec::new(),
         replan: false,
+        in_the_way: Vec::new(),
         operations: Vec::new(),
     };
     let versions = store.versions().await.unwrap();

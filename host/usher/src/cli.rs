@@ -149,6 +149,8 @@ pub(crate) enum Command {
     /// The key of the store.
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
+    /// End all access of a person now, before everything else.
+    Revoke(commands::revoke::Revoke),
     /// Stop everything.
     Freeze(commands::freeze::Freeze),
     /// Let a frozen store go on.

@@ -40,6 +40,11 @@ impl Output {
         }
     }
 
+    /// How notes are written.
+    pub(crate) fn notes_ink(&self) -> Ink {
+        self.notes_ink.clone()
+    }
+
     /// Whether a person watches and bars may be drawn.
     pub(crate) const fn shows_progress(&self) -> bool {
         self.progress

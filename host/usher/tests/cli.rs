@@ -620,3 +620,51 @@ fn what_budgets_hold_is_listed_and_decided_on_with_a_reason() {
     }
     place.json_error(3, &["held", "show", id]);
 }
+
+#[test]
+fn a_revoke_sets_one_hold_and_shows_how_far_it_is() {
+    let place = Place::with_policy();
+    let file = place.file(
+        "people.csv",
+        "employee_id,given_name,start_date\ne1,Zoë,2026-03-01\n",
+    );
+    place.expect(0, &["import", &file, "--source", "hr"]);
+    let (_, said) = place.expect(2, &["revoke", "e1"]);
+    assert!(said.contains("--reason"), "{said}");
+    place.expect(3, &["revoke", "e2", "--reason", "stolen"]);
+    let first = place.json(0, &["revoke", "e1", "--reason", "laptop stolen"]);
+    assert_eq!((&first["new"], &first["ended"]), (&true.into(), &true.into()));
+    assert_eq!(first["accounts"], serde_json::json!([]));
+    let hold = first["hold"]["id"].as_str().unwrap();
+    let (again, _) = place.expect(0, &["revoke", "e1", "--reason", "once more", "--wait", "0"]);
+    assert!(
+        again.contains("in force already") && again.contains(hold),
+        "{again}"
+    );
+    assert!(
+        again.contains("laptop stolen") && !again.contains("once more"),
+        "{again}"
+    );
+    let (shown, _) = place.expect(0, &["identity", "show", "e1"]);
+    assert!(
+        shown.contains("Access has ended") && shown.contains("suspended"),
+        "{shown}"
+    );
+    place.expect(0, &["identity", "end", hold, "--reason", "found"]);
+    let shown = place.json(0, &["identity", "show", "e1"]);
+    assert_eq!(shown["stop"], Value::Null);
+}
+
+#[test]
+fn a_freeze_of_everything_says_so() {
+    let place = Place::with_policy();
+    let (said, _) = place.expect(0, &["freeze", "--reason", "HR sent nonsense"]);
+    assert!(said.contains("but what a security hold"), "{said}");
+    let (said, _) = place.expect(0, &["freeze", "--all", "--reason", "looked at"]);
+    assert!(
+        said.contains("not even for a security hold") && said.contains("HR sent nonsense"),
+        "{said}"
+    );
+    assert_eq!(place.json(0, &["status"])["frozen"]["all"], true);
+    place.expect(2, &["freeze", "--all", "--restored"]);
+}

@@ -251,6 +251,7 @@ fn decided(row: &IdentityRow, plan: &IdentityPlan, operations: Vec<NewOperation>
         held: plan.held.clone(),
         superseded: Vec::new(),
         replan: false,
+        in_the_way: Vec::new(),
         operations,
     }
 }
@@ -268,7 +269,7 @@ async fn furnish(store: &Arc<SqlStore>, under: &Under) -> anyhow::Result<()> {
                 })
             })
             .collect::<anyhow::Result<_>>()?,
-        rests: vec![],
+        ..Claim::default()
     };
     let mut planner = Planner::new(Arc::clone(&under.policy));
     let versions = store.versions().await?;
@@ -407,6 +408,7 @@ fn targets() -> anyhow::Result<BTreeMap<TargetName, TargetFacts>> {
         apply: ApplyMode::Auto,
         depends_on: Vec::new(),
         pilot: None,
+        protection: Default::default(),
     };
     let named = |name: &&str| Ok((name.parse()?, facts.clone()));
     TARGETS.iter().map(named).collect()

@@ -89,6 +89,7 @@ pub(crate) async fn fill(store: &Arc<SqlStore>, people: usize, targets: &[&str])
                     held: Vec::new(),
                     superseded: vec![],
                     replan: false,
+                    in_the_way: Vec::new(),
                     operations: slots
                         .iter()
                         .map(|slot| create(slot, &attributes, at, &random))
@@ -132,7 +133,7 @@ pub(crate) fn claim(targets: &[&str]) -> anyhow::Result<Claim> {
     });
     Ok(Claim {
         targets: targets.collect::<anyhow::Result<_>>()?,
-        rests: vec![],
+        ..Claim::default()
     })
 }
 

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::ids::OperationId;
-use usher_lifecycle::policy::Policy;
+use usher_lifecycle::operation::{Priority, Work};
+use usher_lifecycle::plan::Step;
 use usher_lifecycle::queue::{Queued, reconcile};
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::{Context, DocumentVersions, NewOperation, Planned, StoreError, StoreVersions};
+use usher_store::{
+    Context, DocumentVersions, IdentityRow, InTheWay, NewOperation, Planned, StoreError, StoreVersions,
+};
 
 use super::preview::{Thought, plan_problem};
 use super::report::PlanProblem;
@@ -21,6 +24,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::ports::Point;
 use crate::progress::{Phase, Progress};
+use crate::run::{IN_FLIGHT_WAIT_MS, later};
 
 /// Identities planned in one transaction: short enough to hold the database for about 20 ms.
 const BATCH: u32 = 256;
@@ -53,6 +57,7 @@ fn is_news(planned: &Planned, thought: &Thought) -> bool {
         held,
         superseded,
         replan,
+        in_the_way,
         operations,
     } = planned;
     // The store keeps microseconds.
@@ -63,6 +68,7 @@ fn is_news(planned: &Planned, thought: &Thought) -> bool {
         || *held != row.held
         || *replan
         || !superseded.is_empty()
+        || !in_the_way.is_empty()
         || !operations.is_empty()
 }
 
@@ -114,18 +120,49 @@ impl Engine {
 
     /// Plans some of the identities that are due; `None` when none is.
     pub(crate) async fn plan_batch(&self, actor: &Actor) -> Result<Option<PlannedBatch>, EngineError> {
+        if let Some(batch) = self.plan_urgent(actor).await?
+            && batch.planned > 0
+        {
+            return Ok(Some(batch));
+        }
         let under = self.under(actor).await?;
         let now = under.context.at;
         let rows = self.ports.store.due(now, BATCH).await?;
         if rows.is_empty() {
             return self.plan_outdated(&under).await;
         }
-        let thoughts = self.think_of_all(rows, &under.policy, &under.targets, now);
+        self.plan_rows(rows, Extent::All, &under).await.map(Some)
+    }
+
+    /// Plans whom a security hold makes due, before all others and whatever else is going on. While facts are half new, nothing is planned of
+    /// them but what the hold asks for.
+    pub(crate) async fn plan_urgent(&self, actor: &Actor) -> Result<Option<PlannedBatch>, EngineError> {
+        let store = &self.ports.store;
+        let rows = store.due_at_once(self.ports.clock.now(), BATCH).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let extent = if store.is_absorbing().await? {
+            Extent::Stops
+        } else {
+            Extent::All
+        };
+        let under = self.under(actor).await?;
+        self.plan_rows(rows, extent, &under).await.map(Some)
+    }
+
+    async fn plan_rows(
+        &self,
+        rows: Vec<IdentityRow>,
+        extent: Extent,
+        under: &Under,
+    ) -> Result<PlannedBatch, EngineError> {
+        let thoughts = self.think_of_all(rows, &under.policy, &under.targets, under.context.at);
         let mut batch = PlannedBatch::default();
-        let planned = self.decide_all(&thoughts, &under, &mut batch).await?;
-        self.record(&planned, &under, &mut batch).await?;
+        let planned = self.decide_all(&thoughts, under, extent, &mut batch).await?;
+        self.record(&planned, under, &mut batch).await?;
         batch.in_vain = batch.planned == 0;
-        Ok(Some(batch))
+        Ok(batch)
     }
 
     /// The documents of now, with the versions they are.
@@ -165,7 +202,7 @@ impl Engine {
         }
         let thoughts = self.think_of_all(outdated.rows, &under.policy, &under.targets, now);
         let mut batch = PlannedBatch::default();
-        let mut planned = self.decide_all(&thoughts, under, &mut batch).await?;
+        let mut planned = self.decide_all(&thoughts, under, Extent::All, &mut batch).await?;
         let looked_at = planned.len() as u64;
         let mut thoughts = thoughts.iter();
         planned.retain(|planned| thoughts.next().is_none_or(|thought| is_news(planned, thought)));
@@ -197,6 +234,7 @@ impl Engine {
         &self,
         thoughts: &[Thought],
         under: &Under,
+        extent: Extent,
         batch: &mut PlannedBatch,
     ) -> Result<Vec<Planned>, EngineError> {
         // Before the plan is recorded: whoever gets a name now is planned again with it, also after a crash in between.
@@ -207,7 +245,7 @@ impl Engine {
             batch
                 .problems
                 .extend(problems.map(|error| plan_problem(thought, error)));
-            planned.push(self.decide(thought, &under.policy.policy, &under.targets, under.context.at));
+            planned.extend(self.decide(thought, under, extent));
         }
         batch.problems.extend(without);
         Ok(planned)
@@ -230,10 +268,11 @@ impl Engine {
         Ok(())
     }
 
-    /// What is recorded for one identity.
+    /// What is recorded for one identity; nothing where nothing of what may be planned now is to be done.
     ///
     /// Where steps have to wait for an operation under way, nothing more is recorded than that: its outcome makes the identity due again.
-    fn decide(&self, thought: &Thought, policy: &Policy, targets: &ActiveTargets, now: Timestamp) -> Planned {
+    fn decide(&self, thought: &Thought, under: &Under, extent: Extent) -> Option<Planned> {
+        let (policy, targets, now) = (&under.policy.policy, &under.targets, under.context.at);
         let plan = &thought.plan;
         let mut planned = Planned {
             reference: thought.row.reference,
@@ -243,7 +282,9 @@ impl Engine {
             next_change_at: plan.next_change,
             held: plan.held.clone(),
             superseded: Vec::new(),
-            replan: plan.replan,
+            // What is left out now is planned when what is begun now has ended.
+            replan: plan.replan || extent == Extent::Stops,
+            in_the_way: Vec::new(),
             operations: Vec::new(),
         };
         for account in &plan.accounts {
@@ -251,9 +292,12 @@ impl Engine {
             let (Some(_), Some(facts)) = (&account.desired, targets.facts.get(&account.slot.target)) else {
                 continue;
             };
-            let steps = match facts.apply {
-                ApplyMode::Observe => &[],
-                ApplyMode::Manual | ApplyMode::Auto => account.steps.as_slice(),
+            let steps = match (facts.apply, extent) {
+                // A security hold passes; nothing else is ever done there.
+                (ApplyMode::Observe, Extent::All) => stops(&account.steps),
+                (ApplyMode::Manual | ApplyMode::Auto, Extent::All) => account.steps.as_slice(),
+                (_, Extent::Stops) if stops(&account.steps).is_empty() => continue,
+                (_, Extent::Stops) => stops(&account.steps),
             };
             let open: Vec<Queued<'_>> = thought
                 .open(&account.slot)
@@ -268,6 +312,9 @@ impl Engine {
                 .collect();
             let change = reconcile(&open, steps);
             planned.replan |= change.deferred;
+            if change.deferred && account.urgent {
+                planned.in_the_way.extend(in_the_way(&open, steps, now));
+            }
             planned.superseded.extend(change.supersede);
             planned.operations.extend(change.add.into_iter().map(|step| {
                 NewOperation {
@@ -283,6 +330,43 @@ impl Engine {
                 }
             }));
         }
-        planned
+        let idle = planned.operations.is_empty() && planned.in_the_way.is_empty();
+        (extent == Extent::All || !idle).then_some(planned)
     }
+}
+
+/// What of a plan is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// Everything.
+    All,
+    /// Only what security holds ask for: facts are half new.
+    Stops,
+}
+
+/// The first steps, as far as a security hold asks for them.
+fn stops(steps: &[Step]) -> &[Step] {
+    let count = steps
+        .iter()
+        .take_while(|step| step.priority == Priority::SecurityHold)
+        .count();
+    &steps[..count]
+}
+
+/// The operation under way that keeps a security hold waiting, if it does: there is something to be taken away, or it may give something.
+fn in_the_way(open: &[Queued<'_>], steps: &[Step], now: Timestamp) -> Option<InTheWay> {
+    let front = open.first()?;
+    let gives = match front.work {
+        Work::Create { .. } | Work::Enable => true,
+        Work::Update { .. }
+        | Work::Disable
+        | Work::Delete
+        | Work::Grant { .. }
+        | Work::Revoke { .. }
+        | Work::Read => false,
+    };
+    (gives || !stops(steps).is_empty()).then(|| InTheWay {
+        operation: front.id,
+        until: later(now, IN_FLIGHT_WAIT_MS),
+    })
 }

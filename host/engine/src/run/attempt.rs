@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use usher_lifecycle::account::ObservedAccount;
 use usher_lifecycle::connector::CallError;
+use usher_lifecycle::operation::Work;
 use usher_store::{ClaimedOperation, Decision, Outcome};
 
 use super::target::Ask;
+use super::worker::later;
 
 /// How a worker came back.
 pub(super) enum Returned {
@@ -48,6 +50,55 @@ impl Finished {
             pause: None,
             unreachable: false,
             put_back: true,
+        }
+    }
+}
+
+/// How long an operation that makes way for a security hold is left alone, in milliseconds: the plan that supersedes it is made by then.
+const MAKE_WAY_MS: u64 = 10_000;
+
+impl Finished {
+    /// Claimed and not begun, and a security hold has come: ready again later, so that it is planned before.
+    pub(super) fn give_way(operation: ClaimedOperation, now: Timestamp) -> Self {
+        Self::put_back(
+            operation,
+            later(now, MAKE_WAY_MS),
+            "put back: a security hold has come",
+        )
+    }
+
+    /// Cut short in the middle, because a security hold waits for this account: what it has done is read back.
+    pub(super) fn cut_short(operation: ClaimedOperation, now: Timestamp) -> Self {
+        let at = match operation.work {
+            // Settled by looking for the account, which makes nothing for somebody who is on hold.
+            Work::Create { .. } => now,
+            Work::Update { .. }
+            | Work::Disable
+            | Work::Enable
+            | Work::Delete
+            | Work::Grant { .. }
+            | Work::Revoke { .. }
+            | Work::Read => later(now, MAKE_WAY_MS),
+        };
+        let outcome = Outcome {
+            number: operation.number,
+            attempt: operation.attempt,
+            decision: Decision::Retry {
+                at,
+                settle: operation.settle || operation.work != Work::Read,
+                counts: true,
+            },
+            observed: None,
+            dirty: true,
+            message: "cut short: a security hold waits for this account; what it has done is read back"
+                .to_owned(),
+        };
+        Self {
+            operation,
+            outcome,
+            pause: None,
+            unreachable: false,
+            put_back: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 use tokio::task::JoinError;
 use usher_connectors::Connector;
 use usher_lifecycle::name::TargetName;
@@ -11,11 +12,15 @@ use usher_store::{ClaimedOperation, Decision};
 
 use super::attempt::{Finished, Returned};
 use super::hand::{Hand, State, Which};
-use super::target::{Ask, Loading};
+use super::target::{Ask, Loading, is_urgent};
 use super::worker::{Link, later};
 
 /// How long a target waits whose connector could not be loaded, in milliseconds: what is missing is put right by a person. Doubled each time.
 const LOAD_AGAIN_MS: u64 = 30_000;
+
+/// How long an operation of a security hold waits before a connector that could not be loaded is tried again, in milliseconds: another host may
+/// have it, and nothing is hammered.
+const STOP_LOAD_AGAIN_MS: u64 = 5_000;
 
 /// What a task brings back.
 pub(super) enum Event {
@@ -57,6 +62,7 @@ impl Hand<'_> {
             }
             Event::Returned(name, number, returned) => {
                 self.under_way.remove(&number);
+                self.cuts.remove(&number);
                 self.returned(&name, returned);
                 name
             }
@@ -90,8 +96,11 @@ impl Hand<'_> {
                 let pause_until = asked.map(|(at, ask)| target.slow_down(now, at, ask));
                 match &mut finished.outcome.decision {
                     Decision::Done | Decision::Settled => target.succeeded(now),
-                    // It cannot go on before the rest is over.
-                    Decision::Retry { at, .. } => *at = (*at).max(pause_until.unwrap_or(*at)),
+                    // It cannot go on before the rest is over. A security hold has its own back-off.
+                    Decision::Retry { at, .. } if !is_urgent(&finished.operation) => {
+                        *at = (*at).max(pause_until.unwrap_or(*at));
+                    }
+                    Decision::Retry { .. } => {}
                     Decision::Held { .. } | Decision::Failed => {}
                 }
                 let reason = finished.outcome.message.clone();
@@ -104,6 +113,7 @@ impl Hand<'_> {
     }
 
     fn loaded(&mut self, name: &TargetName, loaded: Result<Arc<dyn Connector>, String>) {
+        let now = self.ports.clock.now();
         let facts = self.active.facts.get(name).cloned();
         let document = self.active.targets.targets.get(name);
         let settle_ms = document.map(|target| target.limits.settle_ms);
@@ -127,12 +137,29 @@ impl Hand<'_> {
             }
             Err(reason) => {
                 target.loading = Loading::NotAsked;
+                let (urgent, rests) = (target.drain_urgent(), target.rests(now));
+                let again = match self.which {
+                    Which::Auto => later(now, STOP_LOAD_AGAIN_MS),
+                    // Others may have what is missing here.
+                    Which::AutoAndManual | Which::Urgent => {
+                        target.unloadable = true;
+                        now
+                    }
+                };
+                let why = format!("the connector could not be loaded: {reason}");
+                let back = urgent
+                    .into_iter()
+                    .map(|operation| Finished::put_back(operation, again, &why));
+                self.finished.extend(back);
+                if rests {
+                    return;
+                }
                 let wait_ms =
                     (LOAD_AGAIN_MS << target.load_failures.min(10)).min(BACK_OFF_MAX_MS.max(PAUSE_MS));
                 target.load_failures = target.load_failures.saturating_add(1);
                 let until = match self.which {
                     Which::Auto => later(self.ports.clock.now(), wait_ms),
-                    Which::AutoAndManual => Timestamp::MAX,
+                    Which::AutoAndManual | Which::Urgent => Timestamp::MAX,
                 };
                 self.rest_here(name, until, &reason);
             }
@@ -144,7 +171,6 @@ impl Hand<'_> {
         let now = self.ports.clock.now();
         if self.winding_up || self.frozen.is_some() {
             self.give_back(name);
-            return;
         }
         if self.state != State::Well {
             return;
@@ -152,10 +178,12 @@ impl Hand<'_> {
         let Some(target) = self.targets.get_mut(name) else {
             return;
         };
-        if target.rests(now) {
+        if target.only_urgent(now) {
             self.give_back(name);
-            return;
         }
+        let Some(target) = self.targets.get_mut(name) else {
+            return;
+        };
         if target.waiting.is_empty() {
             return;
         }
@@ -171,13 +199,19 @@ impl Hand<'_> {
                 });
             }
             Loading::Ready(link) => {
-                while target.busy < target.allowed()
-                    && let Some((operation, absence_recorded)) = target.waiting.pop_front()
-                {
+                let link = Arc::clone(link);
+                while let Some((operation, absence_recorded)) = target.next() {
+                    if self.cuts.contains_key(&operation.number) {
+                        let back = Finished::give_way(operation, now);
+                        self.finished.push(back);
+                        continue;
+                    }
                     target.busy += 1;
-                    self.under_way.insert(operation.number);
-                    let (link, name) = (Arc::clone(link), name.clone());
-                    self.tasks.spawn(work(link, name, operation, absence_recorded));
+                    let (cut, asked) = oneshot::channel();
+                    self.under_way.insert(operation.number, cut);
+                    let (link, name) = (Arc::clone(&link), name.clone());
+                    self.tasks
+                        .spawn(work(link, name, operation, absence_recorded, asked));
                 }
             }
         }
@@ -195,8 +229,24 @@ async fn work(
     name: TargetName,
     operation: ClaimedOperation,
     absence_recorded: bool,
+    cut: oneshot::Receiver<()>,
 ) -> Event {
     let number = operation.number;
-    let returned = link.work(operation, absence_recorded).await;
+    let ended = tokio::select! {
+        biased;
+        ended = link.attempt(&operation, absence_recorded) => Some(ended),
+        () = asked(cut) => None,
+    };
+    let returned = match ended {
+        Some(ended) => link.returned(operation, ended),
+        None => Returned::Finished(Box::new(Finished::cut_short(operation, link.clock.now()))),
+    };
     Event::Returned(name, number, returned)
+}
+
+/// Waits until somebody asks: for ever when nobody can any more.
+async fn asked(cut: oneshot::Receiver<()>) {
+    if cut.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::{Claim, ClaimedOperation, Rest, TargetClaim};
+use usher_store::{Claim, ClaimedOperation, Freeze, Rest, TargetClaim};
 
 use super::attempt::Finished;
 use super::events::Event;
 use super::share::share;
 use super::tally::Tally;
-use super::target::TargetRun;
+use super::target::{Carries, TargetRun};
 use crate::documents::ActiveTargets;
 use crate::engine::{Engine, Ports};
 use crate::observer::Observer;
@@ -26,6 +27,8 @@ pub(crate) enum Which {
     Auto,
     /// Those that wait for a person as well, because a person asks.
     AutoAndManual,
+    /// None: only what security holds ask for, of all targets, because a person asks.
+    Urgent,
 }
 
 /// What is in hand.
@@ -36,8 +39,10 @@ pub(crate) struct Hand<'a> {
     pub(super) active: Arc<ActiveTargets>,
     pub(super) targets: BTreeMap<TargetName, TargetRun>,
     pub(super) tasks: JoinSet<Event>,
-    /// Operations with a worker.
-    pub(super) under_way: BTreeSet<i64>,
+    /// Operations with a worker, and what cuts it short.
+    pub(super) under_way: BTreeMap<i64, oneshot::Sender<()>>,
+    /// Of the operations in hand, those a security hold waits for, and until when.
+    pub(super) cuts: BTreeMap<i64, Timestamp>,
     /// Ended and not on record.
     pub(super) finished: Vec<Finished>,
     /// `find` saw nothing, which is not on record.
@@ -48,8 +53,8 @@ pub(crate) struct Hand<'a> {
     pub(crate) tally: Option<Tally>,
     /// The first moment at which something put off falls due, as far as it is known.
     pub(super) next_due: Option<Timestamp>,
-    /// Nothing may begin: why.
-    pub(super) frozen: Option<String>,
+    /// Nothing may begin but what security holds ask for, or nothing at all.
+    pub(super) frozen: Option<Freeze>,
     pub(super) state: State,
     pub(super) winding_up: bool,
     /// The other hosts know that this one runs operations.
@@ -82,12 +87,13 @@ impl<'a> Hand<'a> {
             active: Arc::clone(active),
             targets: BTreeMap::new(),
             tasks: JoinSet::new(),
-            under_way: BTreeSet::new(),
+            under_way: BTreeMap::new(),
+            cuts: BTreeMap::new(),
             finished: Vec::new(),
             absent: Vec::new(),
             rests: Vec::new(),
             tally: match which {
-                Which::Auto => None,
+                Which::Auto | Which::Urgent => None,
                 Which::AutoAndManual => Some(Tally::default()),
             },
             next_due: None,
@@ -106,7 +112,7 @@ impl<'a> Hand<'a> {
             return;
         }
         for name in self.names() {
-            self.give_back(&name);
+            self.give_all_back(&name);
         }
         self.take_up(active);
     }
@@ -115,17 +121,20 @@ impl<'a> Hand<'a> {
         let mut before = std::mem::take(&mut self.targets);
         self.active = Arc::clone(active);
         for target in active.targets.targets.values() {
-            let runs = match (target.apply, self.which) {
-                (ApplyMode::Observe, _) | (ApplyMode::Manual, Which::Auto) => false,
-                (ApplyMode::Manual, Which::AutoAndManual) | (ApplyMode::Auto, _) => true,
+            let carries = match (target.apply, self.which) {
+                (ApplyMode::Observe, _) | (ApplyMode::Manual, Which::Auto) | (_, Which::Urgent) => {
+                    Carries::Urgent
+                }
+                (ApplyMode::Manual, Which::AutoAndManual)
+                | (ApplyMode::Auto, Which::Auto | Which::AutoAndManual) => Carries::All,
             };
-            let Some(resolved) = active.resolved.get(&target.name).filter(|_| runs) else {
+            let Some(resolved) = active.resolved.get(&target.name) else {
                 continue;
             };
             let (concurrency, creation) = (target.limits.concurrency, resolved.descriptor.creation.clone());
             let run = match before.remove(&target.name) {
-                Some(before) => before.renewed(concurrency, creation),
-                None => TargetRun::new(concurrency, creation),
+                Some(before) => before.renewed(concurrency, creation, carries),
+                None => TargetRun::new(concurrency, creation, carries),
             };
             self.targets.insert(target.name.clone(), run);
         }
@@ -133,7 +142,9 @@ impl<'a> Hand<'a> {
 
     /// Something may have changed: every target is asked again.
     pub(crate) fn look_again(&mut self) {
-        self.targets.values_mut().for_each(|target| target.dry = false);
+        for target in self.targets.values_mut() {
+            (target.dry, target.urgent_dry) = (false, false);
+        }
     }
 
     /// Takes this replica's share of each target.
@@ -156,7 +167,8 @@ impl<'a> Hand<'a> {
         }
     }
 
-    /// What to claim: of each target that neither rests nor has shown to be empty, as many as it has room for.
+    /// What to claim: of each target that neither rests nor has shown to be empty, as many as it has room for; of the others only what
+    /// security holds ask for.
     pub(super) fn claim(&mut self) -> Claim {
         let mut claim = Claim::default();
         if self.winding_up || self.state != State::Well || !self.ports.store.lease_holds() {
@@ -171,6 +183,16 @@ impl<'a> Hand<'a> {
             .map(|done| &done.operation.slot.target)
             .collect();
         for (name, target) in &mut self.targets {
+            if target.only_urgent(now) {
+                let limit = target.room_for_stops();
+                if limit > 0 && (!target.urgent_dry || freed.contains(name)) {
+                    claim.urgent.push(TargetClaim {
+                        target: name.clone(),
+                        limit,
+                    });
+                }
+                continue;
+            }
             let limit = target.room();
             if !target.rests(now) && limit > 0 && (!target.dry || freed.contains(name)) {
                 claim.targets.push(TargetClaim {
@@ -183,17 +205,25 @@ impl<'a> Hand<'a> {
     }
 
     /// Takes in what was claimed of what was asked for.
-    pub(super) fn accept(&mut self, asked: &[TargetClaim], claimed: Vec<ClaimedOperation>) {
+    pub(super) fn accept(&mut self, asked: &Claim, claimed: Vec<ClaimedOperation>) {
         let mut got: BTreeMap<TargetName, u32> = BTreeMap::new();
         for operation in claimed {
             *got.entry(operation.slot.target.clone()).or_default() += 1;
+            // A mark is of one attempt.
+            self.cuts.remove(&operation.number);
             if let Some(target) = self.targets.get_mut(&operation.slot.target) {
                 target.take_in(operation);
             }
         }
-        for asked in asked {
+        let is_dry = |asked: &TargetClaim| got.get(&asked.target).copied().unwrap_or(0) < asked.limit;
+        for asked in &asked.targets {
             if let Some(target) = self.targets.get_mut(&asked.target) {
-                target.dry = got.get(&asked.target).copied().unwrap_or(0) < asked.limit;
+                target.dry = is_dry(asked);
+            }
+        }
+        for asked in &asked.urgent {
+            if let Some(target) = self.targets.get_mut(&asked.target) {
+                target.urgent_dry = is_dry(asked);
             }
         }
     }
@@ -202,7 +232,7 @@ impl<'a> Hand<'a> {
     pub(crate) fn wind_up(&mut self) {
         self.winding_up = true;
         for name in self.names() {
-            self.give_back(&name);
+            self.give_all_back(&name);
         }
     }
 
@@ -220,7 +250,7 @@ impl<'a> Hand<'a> {
         waiting
             .chain(finished)
             .chain(absent)
-            .chain(self.under_way.iter().copied())
+            .chain(self.under_way.keys().copied())
             .collect()
     }
 
@@ -242,7 +272,7 @@ impl<'a> Hand<'a> {
 
     /// Why nothing begins, if the store is frozen.
     pub(crate) fn frozen(&self) -> Option<&str> {
-        self.frozen.as_deref()
+        self.frozen.as_ref().map(|freeze| freeze.reason.as_str())
     }
 
     /// The next moment at which something may go on that is known here: a rest is over, or what was put off falls due.
@@ -251,13 +281,24 @@ impl<'a> Hand<'a> {
         let ends = rests
             .map(|resting| resting.until)
             .filter(|until| *until != Timestamp::MAX);
-        ends.chain(self.next_due).filter(|at| *at > now).min()
+        let cuts = self.cuts.values().copied();
+        ends.chain(self.next_due).chain(cuts).filter(|at| *at > now).min()
     }
 
-    /// Asks the store when the next operation of these targets falls due.
+    /// Asks the store when the next operation falls due that may be carried out here.
     pub(crate) async fn look_ahead(&mut self) -> Result<(), usher_store::StoreError> {
         let now = self.ports.clock.now();
-        self.next_due = self.ports.store.next_due_of(&self.names(), now).await?;
+        let all = self
+            .targets
+            .iter()
+            .filter(|(_, target)| target.carries == Carries::All);
+        let names: Vec<TargetName> = all.map(|(name, _)| name.clone()).collect();
+        let store = &self.ports.store;
+        let dues = [
+            store.next_due_of(&names, now).await?,
+            store.next_urgent_due(now).await?,
+        ];
+        self.next_due = dues.into_iter().flatten().min();
         Ok(())
     }
 }

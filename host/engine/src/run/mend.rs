@@ -54,6 +54,7 @@ impl Hand<'_> {
         self.state = State::Fenced;
         self.tasks = JoinSet::new();
         self.under_way.clear();
+        self.cuts.clear();
         self.finished.clear();
         self.absent.clear();
         for target in self.targets.values_mut() {

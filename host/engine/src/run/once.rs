@@ -40,11 +40,13 @@ impl Hand<'_> {
                 }
                 Ok(false) => {
                     failing = Failing::default();
+                    let cut = self.until_cut();
                     tokio::select! {
                         came_back = self.event() => debug_assert!(came_back, "something is under way"),
+                        () = cut => self.cut_due(),
                         () = wakes.next() => {
                             self.look_again();
-                            if let Err(error) = self.claim_urgent(context).await {
+                            if let Err(error) = self.make_room(context).await {
                                 self.wait(&mut failing, error).await?;
                             }
                         }
@@ -56,9 +58,15 @@ impl Hand<'_> {
         }
     }
 
+    /// What others wait for goes first.
+    async fn make_room(&mut self, context: &Context) -> Result<(), StoreError> {
+        self.heed_cuts().await?;
+        self.claim_urgent(context).await
+    }
+
     /// Waits before the store is tried again; calls under way go on meanwhile. The error when it has failed for too long, or cannot be mended
     /// by waiting.
-    async fn wait(&mut self, failing: &mut Failing, error: StoreError) -> Result<(), EngineError> {
+    pub(super) async fn wait(&mut self, failing: &mut Failing, error: StoreError) -> Result<(), EngineError> {
         let now = self.ports.clock.now();
         let since = *failing.since.get_or_insert(now);
         if ends(&error) || now >= later(since, PATIENCE_MS) {

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use usher_lifecycle::name::TargetName;
 use usher_store::{
-    Claim, ClaimedOperation, Context, Decision, Outcome, Recorded, Rest, StoreError, TargetClaim,
+    Claim, ClaimedOperation, Context, Decision, Freeze, Outcome, Recorded, Rest, StoreError, TargetClaim,
 };
 
 use super::attempt::Finished;
-use super::hand::{Hand, State};
+use super::hand::{Hand, State, Which};
 use crate::observer::{Ending, Outcomes, Seen};
 use crate::ports::Point;
 
@@ -61,13 +61,13 @@ impl Hand<'_> {
             }
             State::Cut { strays } => return self.mend(strays, context).await,
         }
-        if !self.takes_part {
+        if !self.takes_part && self.which != Which::Urgent {
             self.ports.store.take_part().await?;
             self.takes_part = true;
         }
         self.take_shares();
         let claim = self.claim();
-        if claim.targets.is_empty() && self.nothing_to_record() {
+        if claim.targets.is_empty() && claim.urgent.is_empty() && self.nothing_to_record() {
             return Ok(false);
         }
         self.commit(claim, context).await?;
@@ -115,7 +115,7 @@ impl Hand<'_> {
             claimed: recorded.claimed.len() as u64,
             took: began.elapsed(),
         });
-        self.recorded(batch, recorded, &claim.targets, context.at);
+        self.recorded(batch, recorded, &claim, context.at);
         Ok(())
     }
 
@@ -165,11 +165,11 @@ impl Hand<'_> {
     }
 
     /// Takes in what a commit did.
-    fn recorded(&mut self, batch: Batch, recorded: Recorded, asked: &[TargetClaim], at: Timestamp) {
+    fn recorded(&mut self, batch: Batch, recorded: Recorded, asked: &Claim, at: Timestamp) {
         let fenced: HashSet<i64> = recorded.fenced.into_iter().collect();
         self.count(&batch.finished, &fenced);
         self.rests_recorded(&batch.rests);
-        if !asked.is_empty() {
+        if !(asked.targets.is_empty() && asked.urgent.is_empty()) {
             self.note_frozen(recorded.frozen);
         }
         self.accept(asked, recorded.claimed);
@@ -213,7 +213,7 @@ impl Hand<'_> {
 
     /// Looks whether the store is frozen. A commit tells as well, but only one that claims, and a full hand claims nothing.
     pub(crate) async fn heed_freeze(&mut self) -> Result<(), StoreError> {
-        let frozen = self.ports.store.frozen().await?.map(|freeze| freeze.reason);
+        let frozen = self.ports.store.frozen().await?;
         self.note_frozen(frozen);
         if self.frozen.is_some() {
             for name in self.names() {
@@ -223,9 +223,10 @@ impl Hand<'_> {
         Ok(())
     }
 
-    fn note_frozen(&mut self, frozen: Option<String>) {
+    fn note_frozen(&mut self, frozen: Option<Freeze>) {
         if self.frozen != frozen {
-            self.observer.saw(Seen::Frozen(frozen.clone()));
+            let reason = frozen.as_ref().map(|freeze| freeze.reason.clone());
+            self.observer.saw(Seen::Frozen(reason));
             self.frozen = frozen;
         }
     }
@@ -265,7 +266,7 @@ impl Hand<'_> {
         let now = self.ports.clock.now();
         let mut full = Vec::new();
         for (name, target) in &mut self.targets {
-            if !target.rests(now)
+            if !target.only_urgent(now)
                 && let Some(room) = target.urgent_room()
             {
                 full.push((name.clone(), room));
@@ -294,7 +295,7 @@ impl Hand<'_> {
                 self.ports.probes.reached(Point::AfterClaim);
             }
             self.note_frozen(recorded.frozen);
-            self.accept(&[], recorded.claimed);
+            self.accept(&Claim::default(), recorded.claimed);
             self.rest_too(recorded.resting);
             self.start(&target);
         }

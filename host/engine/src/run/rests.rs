@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use usher_lifecycle::cause::Actor;
 use usher_lifecycle::name::TargetName;
-use usher_store::{Rest, StoreError};
+use usher_store::{ClaimedOperation, Rest, StoreError};
 
 use super::attempt::Finished;
 use super::hand::Hand;
-use super::target::Resting;
+use super::target::{Resting, TargetRun, is_urgent};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::observer::Seen;
@@ -114,8 +114,31 @@ impl Hand<'_> {
         Ok(())
     }
 
-    /// Gives back what was claimed and has not begun: it is ready again, as it was, once the target's rest is over.
+    /// Gives back what was claimed and has not begun: it is ready again, as it was, once the target's rest is over. What security holds ask
+    /// for stays, where that may begin all the same.
     pub(super) fn give_back(&mut self, name: &TargetName) {
+        let none_begins = self.winding_up || self.frozen.as_ref().is_some_and(|freeze| freeze.all);
+        if none_begins {
+            self.give_all_back(name);
+            return;
+        }
+        let back = self.targets.get_mut(name).map(TargetRun::drain_ordinary);
+        self.put_back(name, back.unwrap_or_default());
+    }
+
+    /// The same, whatever it is.
+    pub(super) fn give_all_back(&mut self, name: &TargetName) {
+        let back = self.targets.get_mut(name).map(|target| {
+            let all = target.waiting.drain(..);
+            all.map(|(operation, _)| operation).collect()
+        });
+        self.put_back(name, back.unwrap_or_default());
+    }
+
+    fn put_back(&mut self, name: &TargetName, back: Vec<ClaimedOperation>) {
+        if back.is_empty() {
+            return;
+        }
         let now = self.ports.clock.now();
         let why = if self.winding_up {
             "put back: this host stops"
@@ -124,17 +147,15 @@ impl Hand<'_> {
         } else {
             "put back: the target rests"
         };
-        let Some(target) = self.targets.get_mut(name) else {
-            return;
-        };
-        let until = target.resting.map(|resting| resting.until);
+        let resting = self.targets.get(name).and_then(|target| target.resting);
+        let until = resting.map(|resting| resting.until);
         let at = until
             .filter(|until| *until != Timestamp::MAX && *until > now)
             .unwrap_or(now);
-        let back = target
-            .waiting
-            .drain(..)
-            .map(|(operation, _)| Finished::put_back(operation, at, why));
+        let back = back.into_iter().map(|operation| {
+            let at = if is_urgent(&operation) { now } else { at };
+            Finished::put_back(operation, at, why)
+        });
         self.finished.extend(back);
     }
 }

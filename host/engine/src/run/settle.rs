@@ -102,6 +102,15 @@ async fn settle_create(link: &Link, operation: &ClaimedOperation) -> Result<Lear
     };
     match after_find(&unknown) {
         SettledCreate::Adopt(record) => {
+            if let Some(why) = link.facts.protection.of(&record.id, &record.attributes) {
+                return Err(Ended::held(
+                    true,
+                    format!(
+                        "account {} was found and is protected, so it is not taken over: {why}",
+                        record.id
+                    ),
+                ));
+            }
             let mut observed = after_work(&operation.observed, &operation.work, Some(&record));
             let held = link.held(&record.id).await;
             observed.entitlements = held
@@ -154,6 +163,14 @@ fn is_wanted(operation: &ClaimedOperation) -> bool {
     }
 }
 
+/// What is done only for who is active.
+fn gives_access(work: &Work) -> bool {
+    match work {
+        Work::Create { .. } | Work::Update { .. } | Work::Enable | Work::Grant { .. } => true,
+        Work::Disable | Work::Delete | Work::Revoke { .. } | Work::Read => false,
+    }
+}
+
 fn needs_absence(link: &Link, operation: &ClaimedOperation) -> bool {
     operation.absence_seen_at.is_none()
         && matches!(link.creation, Creation::UniqueKey(_) | Creation::ClientId(_))
@@ -182,6 +199,12 @@ async fn settle_work(link: &Link, operation: &ClaimedOperation) -> Result<Learne
     match &read.work {
         SettledWork::Applied => settled(format!("read back: {} has taken effect", operation.work.verb())),
         SettledWork::Overtaken(why) => settled(format!("read back: not needed any more, {why}")),
+        SettledWork::WriteAgain if gives_access(&operation.work) && !is_wanted(operation) => {
+            settled(format!(
+                "read back: {} has not taken effect, and its person is not active any more",
+                operation.work.verb()
+            ))
+        }
         SettledWork::WriteAgain => link.write(operation, &read.observed).await,
     }
 }

@@ -55,8 +55,23 @@ pub(super) enum Ask {
     Refused,
 }
 
+/// Which operations of a target this process carries out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carries {
+    /// All.
+    All,
+    /// Only what a security hold asks for: the target observes, or waits for a person.
+    Urgent,
+}
+
+/// Whether a security hold asks for it.
+pub(super) fn is_urgent(operation: &ClaimedOperation) -> bool {
+    operation.priority == Priority::SecurityHold
+}
+
 /// A target during a run.
 pub(super) struct TargetRun {
+    pub(super) carries: Carries,
     /// Most calls at once, as the targets document says.
     pub(super) concurrency: u32,
     /// As many of them are this replica's.
@@ -82,11 +97,16 @@ pub(super) struct TargetRun {
     pub(super) resting: Option<Resting>,
     /// The last claim found less than it asked for: nothing more is ready until something changes.
     pub(super) dry: bool,
+    /// The same of a claim of what security holds ask for.
+    pub(super) urgent_dry: bool,
+    /// Its connector cannot be had in this process: others may have it.
+    pub(super) unloadable: bool,
 }
 
 impl TargetRun {
-    pub(super) fn new(concurrency: u32, creation: Creation) -> Self {
+    pub(super) fn new(concurrency: u32, creation: Creation, carries: Carries) -> Self {
         Self {
+            carries,
             concurrency: concurrency.max(1),
             share: concurrency.max(1),
             alone: true,
@@ -101,12 +121,14 @@ impl TargetRun {
             recording: 0,
             resting: None,
             dry: false,
+            urgent_dry: false,
+            unloadable: false,
         }
     }
 
     /// The same target under a new document: what is under way goes on and counts, what it has shown to bear is kept.
-    pub(super) fn renewed(&self, concurrency: u32, creation: Creation) -> Self {
-        let new = Self::new(concurrency, creation);
+    pub(super) fn renewed(&self, concurrency: u32, creation: Creation, carries: Carries) -> Self {
+        let new = Self::new(concurrency, creation, carries);
         Self {
             bears: self.bears.min(new.concurrency),
             rests_in_a_row: self.rests_in_a_row,
@@ -166,6 +188,76 @@ impl TargetRun {
         (self.room() == 0 && room > 0).then_some((room, least))
     }
 
+    /// Whether nothing but what a security hold asks for may begin here now.
+    pub(super) fn only_urgent(&mut self, now: Timestamp) -> bool {
+        self.rests(now) || self.carries == Carries::Urgent
+    }
+
+    /// How many operations of security holds may be claimed where nothing else is. One is always borne: such a hold does not wait until this
+    /// replica has a share, or until a target that was slow is trusted again.
+    pub(super) fn room_for_stops(&self) -> u32 {
+        if self.unloadable {
+            return 0;
+        }
+        let waiting = self
+            .waiting
+            .iter()
+            .filter(|(waiting, _)| is_urgent(waiting))
+            .count();
+        self.allowed_urgent()
+            .saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX))
+            .saturating_sub(self.busy)
+    }
+
+    /// Calls at once while the next is of a security hold.
+    fn allowed_urgent(&self) -> u32 {
+        self.allowed().max(1)
+    }
+
+    /// Takes the next operation for a free worker.
+    pub(super) fn next(&mut self) -> Option<(ClaimedOperation, bool)> {
+        let (front, _) = self.waiting.front()?;
+        let allowed = if is_urgent(front) {
+            self.allowed_urgent()
+        } else {
+            self.allowed()
+        };
+        if self.busy < allowed {
+            self.waiting.pop_front()
+        } else {
+            None
+        }
+    }
+
+    /// Takes out what waits here and is not asked for by a security hold.
+    pub(super) fn drain_ordinary(&mut self) -> Vec<ClaimedOperation> {
+        let (urgent, ordinary): (VecDeque<_>, VecDeque<_>) = self
+            .waiting
+            .drain(..)
+            .partition(|(waiting, _)| is_urgent(waiting));
+        self.waiting = urgent;
+        ordinary.into_iter().map(|(operation, _)| operation).collect()
+    }
+
+    /// Takes out what security holds ask for.
+    pub(super) fn drain_urgent(&mut self) -> Vec<ClaimedOperation> {
+        let (urgent, ordinary): (VecDeque<_>, VecDeque<_>) = self
+            .waiting
+            .drain(..)
+            .partition(|(waiting, _)| is_urgent(waiting));
+        self.waiting = ordinary;
+        urgent.into_iter().map(|(operation, _)| operation).collect()
+    }
+
+    /// Takes out one that waits here.
+    pub(super) fn take_out(&mut self, number: i64) -> Option<ClaimedOperation> {
+        let place = self
+            .waiting
+            .iter()
+            .position(|(waiting, _)| waiting.number == number)?;
+        self.waiting.remove(place).map(|(operation, _)| operation)
+    }
+
     /// Puts a claimed operation behind what is as urgent.
     pub(super) fn take_in(&mut self, operation: ClaimedOperation) {
         let place = self
@@ -192,10 +284,16 @@ impl TargetRun {
         }
         (self.share, self.alone) = (share, alone);
         let excess = self.in_hand().saturating_sub(self.capacity());
+        let urgent = self
+            .waiting
+            .iter()
+            .filter(|(waiting, _)| is_urgent(waiting))
+            .count();
         let kept = self
             .waiting
             .len()
-            .saturating_sub(excess.try_into().unwrap_or(usize::MAX));
+            .saturating_sub(excess.try_into().unwrap_or(usize::MAX))
+            .max(urgent);
         self.waiting
             .drain(kept..)
             .map(|(operation, _)| operation)
@@ -276,7 +374,7 @@ mod tests {
     #[test]
     fn a_rest_halves_what_runs_at_once_and_each_success_adds_one() {
         let mut now = Timestamp::UNIX_EPOCH;
-        let mut target = TargetRun::new(8, Creation::None);
+        let mut target = TargetRun::new(8, Creation::None, Carries::All);
         let mut allowed = Vec::new();
         for _ in 0..4 {
             let until = target.slow_down(now, after(now, 1_000), Ask::SlowDown);
@@ -304,7 +402,7 @@ mod tests {
     #[test]
     fn rests_in_a_row_double_until_a_success() {
         let mut now = Timestamp::UNIX_EPOCH;
-        let mut target = TargetRun::new(8, Creation::Marker);
+        let mut target = TargetRun::new(8, Creation::Marker, Carries::All);
         let mut rest = |target: &mut TargetRun, asked_ms| {
             let until = target.slow_down(now, after(now, asked_ms), Ask::SlowDown);
             let ms = until.duration_since(now).as_millis();
@@ -329,7 +427,7 @@ mod tests {
     #[test]
     fn rests_of_a_refused_credential_grow_beyond_the_usual() {
         let mut now = Timestamp::UNIX_EPOCH;
-        let mut target = TargetRun::new(8, Creation::Marker);
+        let mut target = TargetRun::new(8, Creation::Marker, Carries::All);
         let minutes: Vec<i128> = (0..6)
             .map(|_| {
                 let until = target.slow_down(now, after(now, 15 * 60_000), Ask::Refused);
@@ -343,7 +441,7 @@ mod tests {
 
     #[test]
     fn a_smaller_share_means_fewer_calls_and_less_in_hand() {
-        let mut target = TargetRun::new(8, Creation::Marker);
+        let mut target = TargetRun::new(8, Creation::Marker, Carries::All);
         assert_eq!((target.allowed(), target.room()), (8, 256));
         assert!(target.set_share(2, false).is_empty());
         assert_eq!((target.allowed(), target.room()), (2, 34));

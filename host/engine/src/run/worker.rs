@@ -35,14 +35,22 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Carries out one attempt. `absence_recorded`: `find` saw nothing and that is now on record.
-    pub(super) async fn work(&self, operation: ClaimedOperation, absence_recorded: bool) -> Returned {
-        let result = match (absence_recorded, operation.settle) {
+    /// Carries out one attempt. `absence_recorded`: `find` saw nothing and that is now on record. Dropped in the middle, its outcome is not known.
+    pub(super) async fn attempt(
+        &self,
+        operation: &ClaimedOperation,
+        absence_recorded: bool,
+    ) -> Result<Learned, Ended> {
+        match (absence_recorded, operation.settle) {
             // What was to be settled has been: the absence was seen while settling.
-            (true, _) => self.write(&operation, &operation.observed).await,
-            (false, true) => settle::settle(self, &operation).await,
-            (false, false) => self.first(&operation).await,
-        };
+            (true, _) => self.write(operation, &operation.observed).await,
+            (false, true) => settle::settle(self, operation).await,
+            (false, false) => self.first(operation).await,
+        }
+    }
+
+    /// What an attempt that came to its end means.
+    pub(super) fn returned(&self, operation: ClaimedOperation, result: Result<Learned, Ended>) -> Returned {
         let unreachable = matches!(
             &result,
             Err(Ended::Failed { error, .. }) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Timeout)
@@ -118,6 +126,14 @@ impl Link {
         if !self.store.lease_holds() {
             return Err(Ended::NotOurs);
         }
+        if let Some(why) = self.protected(operation, observed) {
+            return Err(Ended::Learned(Box::new(Learned {
+                decision: Decision::Held { settle: false },
+                observed: (*observed != operation.observed).then(|| observed.clone()),
+                dirty: true,
+                message: format!("protected, so nothing was written: {why}"),
+            })));
+        }
         self.probes.reached(Point::BeforeCall);
         let answer = self.call(operation, observed).await;
         self.probes.reached(Point::AfterCall);
@@ -148,6 +164,16 @@ impl Link {
             dirty,
             message,
         })
+    }
+
+    /// Why nothing may be written to the account, as far as is known of it now. Plans leave it alone too; this is for what was planned before
+    /// the target's document or the account changed.
+    fn protected(&self, operation: &ClaimedOperation, observed: &ObservedAccount) -> Option<String> {
+        match (&operation.work, &observed.external_id) {
+            (Work::Create { attributes }, _) => self.facts.protection.of_new(attributes),
+            (_, Some(id)) => self.facts.protection.of(id, &observed.attributes),
+            (_, None) => None,
+        }
     }
 
     async fn call(

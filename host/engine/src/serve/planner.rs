@@ -71,6 +71,7 @@ impl Planner {
             self.serving.observer.saw(Seen::Lag(Duration::ZERO));
             return Ok(None);
         }
+        self.plan_urgent().await?;
         engine.absorb_all(0, &NoProgress).await?;
         let mut stale_batches = 0;
         while stale_batches < STALE_BATCHES_MAX && !self.serving.request.stop.is_requested() {
@@ -98,6 +99,27 @@ impl Planner {
         self.serving.observer.saw(Seen::Lag(lag));
         let now = engine.ports.clock.now();
         Ok(store.next_change().await?.filter(|at| *at > now))
+    }
+}
+
+impl Planner {
+    /// A security hold waits for no import.
+    async fn plan_urgent(&self) -> Result<(), EngineError> {
+        let began = Instant::now();
+        if let Some(batch) = self
+            .serving
+            .engine
+            .plan_urgent(&self.serving.request.actor)
+            .await?
+        {
+            self.serving.observer.saw(Seen::Planned {
+                identities: batch.planned,
+                operations: batch.operations,
+                problems: batch.problems.len() as u64,
+                took: began.elapsed(),
+            });
+        }
+        Ok(())
     }
 }
 

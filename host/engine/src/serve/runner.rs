@@ -81,6 +81,7 @@ impl Runner<'_> {
         if called || self.serving.engine.ports.clock.now() >= self.look_at {
             self.look().await?;
         }
+        self.hand.cut_due();
         Ok(self.hand.step(&self.context()).await?)
     }
 
@@ -98,6 +99,7 @@ impl Runner<'_> {
         let active = self.serving.engine.targets().await?;
         self.hand.follow(&active);
         self.hand.heed_freeze().await?;
+        self.hand.heed_cuts().await?;
         self.hand.end_rests().await?;
         self.hand.look_again();
         self.hand.claim_urgent(&self.context()).await?;

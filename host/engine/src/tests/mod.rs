@@ -14,6 +14,7 @@ mod pilots;
 mod replicas;
 mod serving;
 mod shared_rests;
+mod stops;
 mod store_failures;
 mod troubles;
 mod unknown;
@@ -160,6 +161,13 @@ impl World {
 
     /// Starts an engine: opens the store (one at a time) and recovers.
     pub(super) async fn engine(&self) -> Engine {
+        let engine = self.unrecovered().await;
+        engine.recover().await.unwrap();
+        engine
+    }
+
+    /// The same, and leaves everything as it is.
+    pub(super) async fn unrecovered(&self) -> Engine {
         let folder = self.folder.path().join("data");
         let context = Context {
             actor: Actor::Usher,
@@ -185,16 +193,14 @@ impl World {
                 Err(error) => panic!("{error}"),
             }
         };
-        let engine = Engine::new(Ports {
+        Engine::new(Ports {
             store: Arc::new(store) as Arc<dyn Store>,
             connectors: self.connectors.clone(),
             clock: self.clock.clone(),
             randomness: self.randomness.clone(),
             probes: self.probes.clone(),
             zones: TimeZoneDatabase::bundled(),
-        });
-        engine.recover().await.unwrap();
-        engine
+        })
     }
 
     /// The accounts of both targets.

@@ -329,3 +329,50 @@ async fn a_database_that_goes_away_for_a_while_loses_nothing() {
         "what was finished was kept and recorded, not read back"
     );
 }
+
+#[tokio::test]
+async fn a_revoke_cuts_short_what_hangs_on_another_host() {
+    let Some(server) = usher_test_postgres::shared().unwrap() else {
+        return;
+    };
+    let shared = Shared::new(server.fresh_database().unwrap(), Duration::from_secs(30));
+    shared.prepare(2).await;
+    let replicas = [2, 3].map(|seed| Replica::start(&shared, seed));
+    all_hold_their_group(&shared, 2).await;
+    shared.app.faults.ask(crate::sim::Fault::Slow(86_400_000));
+    let revoked = shared
+        .with_engine(5, false, async |engine| {
+            import(&engine, "0,P0,,external,,,,,\n1,Other,,external,,,,,\n").await;
+            until_claimed(&engine, "update").await;
+            super::stops::revoke(&engine, 60_000).await
+        })
+        .await;
+    assert!(revoked.is_new && revoked.view.ended, "{revoked:?}");
+    assert!(!shared.app.accounts()["1"].enabled);
+    let verbs: Vec<&str> = shared.app.journal().iter().map(|call| call.verb).collect();
+    assert!(
+        !verbs.contains(&"update"),
+        "cut short, and not written again: {verbs:?}"
+    );
+    for replica in replicas {
+        replica.end();
+    }
+}
+
+/// Waits until some host has an operation of this kind in hand.
+async fn until_claimed(engine: &Engine, verb: &str) {
+    let filter = usher_store::OperationFilter {
+        states: vec![usher_lifecycle::operation::OperationState::Claimed],
+        limit: 100,
+        ..usher_store::OperationFilter::default()
+    };
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let claimed = engine.ports.store.operations(&filter).await.unwrap();
+        if claimed.iter().any(|one| one.work.verb() == verb) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no {verb} was ever claimed");
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -28,6 +28,7 @@ impl Engine {
         let set = self.ports.store.personal_facts(row.id).await?;
         let names = self.ports.store.reservations(row.id).await?;
         let at = self.ports.clock.now();
+        let stop = self.stop_of(&row.id.to_string()).await?;
         let observed_at: Vec<_> = row
             .accounts
             .iter()
@@ -60,6 +61,7 @@ impl Engine {
             roles: roles(&thought, &policy),
             set,
             names,
+            stop,
             accounts: accounts.collect(),
             problems: plan
                 .problems

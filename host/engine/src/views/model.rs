@@ -15,6 +15,7 @@ use usher_lifecycle::table::DesiredKind;
 use usher_lifecycle::targets::ApplyMode;
 use usher_store::{HeldCause, Snapshot, StoredFact, StoredReservation};
 
+use super::stops::StopView;
 use crate::plan::{PlanDiff, PlanProblem, PlanStep};
 
 /// One person: facts, state, accounts, timeline.
@@ -47,6 +48,8 @@ pub struct IdentityView {
     pub set: Vec<StoredFact>,
     /// Names that are theirs alone, with those that are released and still barred.
     pub names: Vec<StoredReservation>,
+    /// How far the end of their access is, while a security hold is in force.
+    pub stop: Option<StopView>,
     /// Accounts, those wanted and those known.
     pub accounts: Vec<AccountView>,
     /// What could not be evaluated.
@@ -213,6 +216,8 @@ pub struct StatusView {
     pub identities: BTreeMap<String, u64>,
     /// Targets, by name.
     pub targets: Vec<TargetStatus>,
+    /// People under a security hold who still have access; at most 50.
+    pub revoking: Vec<StopView>,
     /// Operations that wait for a person, newest first; at most 50; without what budgets hold.
     pub held: Vec<HeldView>,
     /// What budgets hold, oldest first; at most 50.

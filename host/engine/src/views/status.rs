@@ -41,6 +41,7 @@ impl Engine {
             at: self.ports.clock.now(),
             identities: identities.collect(),
             targets: self.target_statuses(&active).await?,
+            revoking: self.unfinished_stops().await?,
             held: held.into_iter().map(held_view).collect(),
             held_causes: store.held_causes(HELD_LISTED).await?,
             imports: store.snapshots(IMPORTS_LISTED).await?,

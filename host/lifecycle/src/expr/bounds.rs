@@ -8,8 +8,8 @@
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue};
 
 use super::functions::{Growth, PATTERN_GROWTH, growth};
-use super::names::{function_name, indexed_attribute, is_binding, is_identity, namespace};
-use super::{AttributeKind, Declared, LIST_BYTES_MAX, LIST_ITEMS_MAX, TEXT_BYTES_MAX};
+use super::names::{function_name, indexed_attribute, is_binding, is_subject, namespace};
+use super::{About, AttributeKind, LIST_BYTES_MAX, LIST_ITEMS_MAX, TEXT_BYTES_MAX};
 
 /// The worst case of an expression.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,9 +21,9 @@ pub(super) struct Bounds {
 }
 
 /// The worst case of an expression over attributes of the declared kinds.
-pub(super) fn bounds(root: &IdedExpr, declared: &Declared) -> Bounds {
+pub(super) fn bounds(root: &IdedExpr, about: About<'_>) -> Bounds {
     let mut bounder = Bounder {
-        declared,
+        about,
         variables: Vec::new(),
         bytes: 0.0,
     };
@@ -98,7 +98,7 @@ impl Size {
 }
 
 struct Bounder<'a> {
-    declared: &'a Declared,
+    about: About<'a>,
     variables: Vec<(&'a str, Size)>,
     bytes: f64,
 }
@@ -111,7 +111,9 @@ impl<'a> Bounder<'a> {
             Expr::Literal(LiteralValue::Bytes(bytes)) => (Size::text(bytes.inner().len() as f64), 1.0),
             Expr::Literal(_) => (Size::text(SMALL), 1.0),
             Expr::Ident(name) => (self.variable(name), 1.0),
-            Expr::Select(select) if is_identity(&select.operand) => (self.attribute(&select.field), 2.0),
+            Expr::Select(select) if is_subject(&select.operand, self.about) => {
+                (self.attribute(&select.field), 2.0)
+            }
             Expr::Select(select) => {
                 let (operand, steps) = self.expression(&select.operand);
                 (Size::text(operand.largest.max(SMALL)), steps + 1.0)
@@ -137,9 +139,14 @@ impl<'a> Bounder<'a> {
     }
 
     fn attribute(&self, name: &str) -> Size {
-        self.declared
-            .get(name)
-            .map_or(Size::text(f64::INFINITY), |kind| Size::of_kind(*kind))
+        match self.about {
+            About::Person(_) => self
+                .about
+                .kind(name)
+                .map_or(Size::text(f64::INFINITY), Size::of_kind),
+            // Whatever it is, what is read is measured before the evaluation.
+            About::Account => Size::of_kind(AttributeKind::List),
+        }
     }
 
     /// A list (or map) of all these.
@@ -157,7 +164,7 @@ impl<'a> Bounder<'a> {
     }
 
     fn call(&mut self, call: &'a CallExpr) -> (Size, f64) {
-        if let Some(Some(name)) = indexed_attribute(call) {
+        if let Some(Some(name)) = indexed_attribute(call, self.about) {
             return (self.attribute(name), 3.0);
         }
         let mut operands = Vec::new();

@@ -8,11 +8,11 @@ use cel::{Context, ExecutionError};
 use serde_json::{Value, json};
 
 use super::bounds::bounds;
-use super::names::{is_identity, literal_pattern, walk};
+use super::names::{is_subject, literal_pattern, walk};
 use super::signatures::Kind;
 use super::values::{Variables, to_json, to_truth};
 use super::{
-    AttributeKind, Compiled, Declared, SOURCE_BYTES_MAX, STEPS_MAX, Strictness, VALUE_BYTES_MAX, Wanted,
+    About, AttributeKind, Compiled, SOURCE_BYTES_MAX, STEPS_MAX, Strictness, VALUE_BYTES_MAX, Wanted,
     explain, functions, types,
 };
 use crate::attributes::Attributes;
@@ -66,7 +66,7 @@ const STACK_BYTES: usize = 16 * 1_048_576;
 pub(super) fn compile(
     path: &str,
     source: &str,
-    declared: &Declared,
+    about: About<'_>,
     wanted: Wanted,
     strictness: Strictness,
 ) -> Result<Compiled, Vec<Mistake>> {
@@ -79,7 +79,7 @@ pub(super) fn compile(
     if source.trim().is_empty() {
         return Err(Mistake::at_start("the expression is empty"));
     }
-    on_a_large_stack(|| checked(path, source, declared, wanted, strictness))
+    on_a_large_stack(|| checked(path, source, about, wanted, strictness))
 }
 
 /// Runs `task` on a thread with a large stack, and turns a panic into a mistake.
@@ -108,7 +108,7 @@ fn on_a_large_stack<T: Send>(
 fn checked(
     path: &str,
     source: &str,
-    declared: &Declared,
+    about: About<'_>,
     wanted: Wanted,
     strictness: Strictness,
 ) -> Result<Compiled, Vec<Mistake>> {
@@ -118,37 +118,40 @@ fn checked(
     let program = environment
         .compile(source)
         .map_err(|errors| syntax_mistakes(source, &errors))?;
-    let names = walk(program.expression(), program.source_info(), declared);
+    let names = walk(program.expression(), program.source_info(), about);
     if !names.mistakes.is_empty() {
         return Err(names.mistakes);
     }
     match strictness {
         Strictness::Stored => {}
         Strictness::New => {
-            let (kind, mistakes) = types::check(program.expression(), program.source_info(), declared);
+            let (kind, mistakes) = types::check(program.expression(), program.source_info(), about);
             if !mistakes.is_empty() {
                 return Err(mistakes);
             }
             check_result(kind, wanted)?;
         }
     }
-    check_bounds(program.expression(), declared)?;
+    check_bounds(program.expression(), about)?;
     check_patterns(program.expression())?;
     let compiled = Compiled {
         path: path.to_owned(),
         source: source.to_owned(),
-        plain: plain_attribute(program.expression()),
+        plain: plain_attribute(program.expression(), about),
         program,
         reads: names.reads,
+        word: about.word(),
     };
-    check_types(&compiled, declared, wanted)?;
+    check_types(&compiled, about, wanted)?;
     Ok(compiled)
 }
 
 /// The attribute that is all of an expression: `identity.x`.
-fn plain_attribute(root: &IdedExpr) -> Option<String> {
+fn plain_attribute(root: &IdedExpr, about: About<'_>) -> Option<String> {
     match &root.expr {
-        Expr::Select(select) if is_identity(&select.operand) && !select.test => Some(select.field.clone()),
+        Expr::Select(select) if is_subject(&select.operand, about) && !select.test => {
+            Some(select.field.clone())
+        }
         _ => None,
     }
 }
@@ -207,8 +210,8 @@ fn offset_of(source: &str, (line, column): (isize, isize)) -> usize {
     start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
 }
 
-fn check_bounds(root: &IdedExpr, declared: &Declared) -> Result<(), Vec<Mistake>> {
-    let worst = bounds(root, declared);
+fn check_bounds(root: &IdedExpr, about: About<'_>) -> Result<(), Vec<Mistake>> {
+    let worst = bounds(root, about);
     // Infinity times nothing is not a number: something on the way had no bound.
     if worst.steps.is_nan() || worst.steps > STEPS_MAX as f64 {
         return Err(Mistake::of_type(format!(
@@ -287,16 +290,19 @@ fn entry_children(entry: &EntryExpr) -> Vec<&IdedExpr> {
 
 /// Evaluates once for a made-up person who has every attribute, of its declared kind. What depends on the values says nothing (a
 /// text that is not a number…); what depends only on the types would fail for everybody.
-fn check_types(compiled: &Compiled, declared: &Declared, wanted: Wanted) -> Result<(), Vec<Mistake>> {
+fn check_types(compiled: &Compiled, about: About<'_>, wanted: Wanted) -> Result<(), Vec<Mistake>> {
     let environment = functions::ENVIRONMENT
         .as_ref()
         .map_err(|error| Mistake::at_start(error.to_string()))?;
-    let person = sample(declared);
-    let variables = Variables::new(&person, IdentityState::Active);
+    let person = sample(about);
+    let variables = match about {
+        About::Person(_) => Variables::new(&person, IdentityState::Active),
+        About::Account => Variables::of_account("text", &person),
+    };
     let mut context = Context::with_env(Arc::clone(environment));
     context.set_variable_resolver(&variables);
     let message = match compiled.program.execute(&context) {
-        Err(error) if is_of_types(&error) => Some(explain(&error, &compiled.reads)),
+        Err(error) if is_of_types(&error) => Some(explain(&error, compiled)),
         Err(_) => None,
         Ok(value) => match wanted {
             Wanted::Truth => to_truth(&value).err(),
@@ -313,7 +319,10 @@ impl PartialEq for super::Rule {
     }
 }
 
-fn sample(declared: &Declared) -> Attributes {
+fn sample(about: About<'_>) -> Attributes {
+    let About::Person(declared) = about else {
+        return Attributes::new();
+    };
     let value = |kind: AttributeKind| -> Value {
         match kind {
             AttributeKind::Text => json!("text"),

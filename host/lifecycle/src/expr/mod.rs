@@ -35,9 +35,12 @@
 //! Parsing recurses before anything can be counted, so compiling (and the first evaluation) runs on a thread of its own with a
 //! large stack: the one place in this crate that starts a thread, because an overflow would end the process.
 
+mod about;
+mod account;
 mod bounds;
 mod compile;
 mod dates;
+mod explain;
 mod functions;
 mod names;
 mod signatures;
@@ -50,14 +53,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use cel::{Context, ExecutionError, Program, Value as CelValue};
+use cel::{Context, Program, Value as CelValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::attributes::Attributes;
 use crate::state::IdentityState;
 
+use about::{ACCOUNT, About, PERSON};
+pub use account::{AccountRule, AccountScope};
 pub use compile::{Mistake, MistakeKind};
+use explain::explain;
 pub use tables::Tables;
 use values::{Variables, oversize, to_json, to_truth};
 
@@ -127,6 +133,8 @@ struct Compiled {
     reads: BTreeSet<String>,
     /// The attribute it is nothing but: what most mappings are.
     plain: Option<String>,
+    /// What it is about: [`PERSON`] or [`ACCOUNT`].
+    word: &'static str,
 }
 
 /// What the result must be.
@@ -161,7 +169,7 @@ impl Rule {
         declared: &Declared,
         strictness: Strictness,
     ) -> Result<Self, Vec<Mistake>> {
-        compile::compile(path, source, declared, Wanted::Truth, strictness)
+        compile::compile(path, source, About::Person(declared), Wanted::Truth, strictness)
             .map(|compiled| Self(Arc::new(compiled)))
     }
 
@@ -200,8 +208,14 @@ impl Mapper {
         declared: &Declared,
         strictness: Strictness,
     ) -> Result<Self, Vec<Mistake>> {
-        compile::compile(path, source, declared, Wanted::Attribute, strictness)
-            .map(|compiled| Self(Arc::new(compiled)))
+        compile::compile(
+            path,
+            source,
+            About::Person(declared),
+            Wanted::Attribute,
+            strictness,
+        )
+        .map(|compiled| Self(Arc::new(compiled)))
     }
 
     /// The expression as written.
@@ -293,7 +307,7 @@ impl Compiled {
                 .attributes
                 .get(name)
                 .and_then(oversize)
-                .map(|why| format!("`identity.{name}` {why}"))
+                .map(|why| format!("`{}.{name}` {why}", self.word))
         });
         let result = match too_large {
             Some(message) => Err(message),
@@ -305,6 +319,11 @@ impl Compiled {
             }
         };
         result.map_err(|message| self.error(message))
+    }
+
+    /// What it is about, for people.
+    fn who(&self) -> &'static str {
+        if self.word == ACCOUNT { "account" } else { "person" }
     }
 
     fn error(&self, message: String) -> ExpressionError {
@@ -331,68 +350,11 @@ impl Compiled {
             let value = self
                 .program
                 .execute(&context)
-                .map_err(|error| explain(&error, &self.reads))?;
+                .map_err(|error| explain(&error, self))?;
             read(&value)
         }))
         .unwrap_or_else(|_| Err("the expression library failed; please report the expression".to_owned()))
     }
-}
-
-/// An error of the library in our words, without the values it quotes.
-fn explain(error: &ExecutionError, reads: &BTreeSet<String>) -> String {
-    match error {
-        ExecutionError::NoSuchKey(name) if reads.contains(name.as_str()) => {
-            format!("`{name}` is absent for this person; ask with has(identity.{name}) or identity.?{name}")
-        }
-        // The key of another map may be a person's value.
-        ExecutionError::NoSuchKey(_) => "a map has no such key".to_owned(),
-        ExecutionError::NoSuchOverload(overload) => {
-            does_not_work(overload.function(), &overload.argument_types().join(" and "))
-        }
-        ExecutionError::UndeclaredReference(name) => format!("`{name}` is not known"),
-        ExecutionError::UnexpectedType { got, want } => {
-            format!("a value of type {got} is used where {want} is needed")
-        }
-        ExecutionError::InvalidArgumentCount { expected, actual } => {
-            format!("a function is called with {actual} arguments, it takes {expected}")
-        }
-        ExecutionError::FunctionError { function, .. } => format!("{function}() cannot take this value"),
-        ExecutionError::IndexOutOfBounds(_) => "an index is beyond the end of its list".to_owned(),
-        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
-            "division by zero".to_owned()
-        }
-        ExecutionError::Overflow(..) => "a number is too large".to_owned(),
-        ExecutionError::ValuesNotComparable(left, right) => {
-            format!("{} cannot be compared with {}", left.type_of(), right.type_of())
-        }
-        ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
-            does_not_work(operator, &format!("{} and {}", left.type_of(), right.type_of()))
-        }
-        ExecutionError::DuplicateKey(_) => "a map names a key twice".to_owned(),
-        ExecutionError::UnsupportedKeyType(key) => format!("{} cannot be a key of a map", key.type_of()),
-        // The rest cannot come from the functions allowed, or says nothing more to a person.
-        _ => "the expression cannot be evaluated for this person".to_owned(),
-    }
-}
-
-fn does_not_work(function: &str, types: &str) -> String {
-    let sign = match function {
-        "add" => "+",
-        "sub" => "-",
-        "mul" => "*",
-        "div" => "/",
-        "rem" => "%",
-        "@in" => "in",
-        "_[_]" | "_[?_]" => "[]",
-        // Operators are called `_>_`.
-        _ => function.trim_matches('_'),
-    };
-    let call = if sign.starts_with(char::is_alphabetic) && sign != "in" {
-        "()"
-    } else {
-        ""
-    };
-    format!("{sign}{call} does not work on {types}")
 }
 
 #[cfg(test)]

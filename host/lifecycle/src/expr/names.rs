@@ -6,23 +6,23 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, L
 
 use super::dates::is_date_pattern;
 use super::functions::{NAMESPACES, growth};
-use super::{DEPTH_MAX, Declared, Mistake, MistakeKind, NESTED_LOOPS_MAX, NODES_MAX};
+use super::{About, DEPTH_MAX, Mistake, MistakeKind, NESTED_LOOPS_MAX, NODES_MAX};
 use crate::document::hint::did_you_mean;
 
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// Attributes of `identity` that are read.
+    /// Attributes of `identity` (or `account`) that are read.
     pub(super) reads: BTreeSet<String>,
     /// What is wrong, in the order of the source.
     pub(super) mistakes: Vec<Mistake>,
 }
 
 /// Walks the tree of an expression.
-pub(super) fn walk(root: &IdedExpr, source: &SourceInfo, declared: &Declared) -> Names {
+pub(super) fn walk(root: &IdedExpr, source: &SourceInfo, about: About<'_>) -> Names {
     let mut walk = Walk {
         source,
-        declared,
+        about,
         found: Names::default(),
         loop_variables: Vec::new(),
         loops: 0,
@@ -80,13 +80,13 @@ pub(super) fn is_binding(comprehension: &ComprehensionExpr) -> bool {
     matches!(&comprehension.iter_range.expr, Expr::List(list) if list.elements.is_empty())
 }
 
-/// The attribute a call takes out of `identity` by a text: `identity['x']`, `identity.?x`, `identity[?'x']`.
-pub(super) fn indexed_attribute(call: &CallExpr) -> Option<Option<&str>> {
+/// The attribute a call takes out of `identity` (or `account`) by a text: `identity['x']`, `identity.?x`, `identity[?'x']`.
+pub(super) fn indexed_attribute<'e>(call: &'e CallExpr, about: About<'_>) -> Option<Option<&'e str>> {
     if !matches!(call.func_name.as_str(), "_[_]" | "_[?_]" | "_?._") {
         return None;
     }
     match call.args.as_slice() {
-        [object, index] if is_identity(object) => match &index.expr {
+        [object, index] if is_subject(object, about) => match &index.expr {
             Expr::Literal(LiteralValue::String(name)) => Some(Some(name.inner())),
             _ => Some(None),
         },
@@ -94,14 +94,14 @@ pub(super) fn indexed_attribute(call: &CallExpr) -> Option<Option<&str>> {
     }
 }
 
-/// Whether it is the plain word `identity`.
-pub(super) fn is_identity(expression: &IdedExpr) -> bool {
-    matches!(&expression.expr, Expr::Ident(name) if name == "identity")
+/// Whether it is the plain word `identity` (or `account`).
+pub(super) fn is_subject(expression: &IdedExpr, about: About<'_>) -> bool {
+    matches!(&expression.expr, Expr::Ident(name) if name == about.word())
 }
 
 struct Walk<'a> {
     source: &'a SourceInfo,
-    declared: &'a Declared,
+    about: About<'a>,
     found: Names,
     loop_variables: Vec<&'a str>,
     loops: usize,
@@ -142,19 +142,24 @@ impl<'a> Walk<'a> {
     }
 
     fn attribute(&mut self, at: &IdedExpr, name: &str) {
-        if self.declared.contains_key(name) {
+        let unknown = match self.about {
+            About::Person(declared) if !declared.contains_key(name) => Some(declared),
+            // The account's target alone knows what it has.
+            About::Person(_) | About::Account => None,
+        };
+        let Some(declared) = unknown else {
             self.found.reads.insert(name.to_owned());
-        } else {
-            let message = format!(
-                "unknown attribute `{name}`{}",
-                did_you_mean(name, self.declared.keys())
-            );
-            self.add(Mistake {
-                offset: self.offset(at),
-                message,
-                kind: MistakeKind::Attribute,
-            });
-        }
+            return;
+        };
+        let message = format!(
+            "unknown attribute `{name}`{}",
+            did_you_mean(name, declared.keys())
+        );
+        self.add(Mistake {
+            offset: self.offset(at),
+            message,
+            kind: MistakeKind::Attribute,
+        });
     }
 
     fn expression(&mut self, expression: &'a IdedExpr) {
@@ -169,7 +174,7 @@ impl<'a> Walk<'a> {
         match &expression.expr {
             Expr::Literal(_) => {}
             Expr::Ident(name) => self.variable(expression, name),
-            Expr::Select(select) if is_identity(&select.operand) => {
+            Expr::Select(select) if is_subject(&select.operand, self.about) => {
                 self.nodes += 1;
                 self.attribute(&select.operand, &select.field);
             }
@@ -194,15 +199,24 @@ impl<'a> Walk<'a> {
     }
 
     fn variable(&mut self, at: &IdedExpr, name: &str) {
-        if name == "state" || self.loop_variables.contains(&name) {
+        if self.loop_variables.contains(&name) {
             return;
         }
-        let message = if name == "identity" {
-            "`identity` alone cannot be used; name one of its attributes, as in identity.givenName".to_owned()
-        } else if self.declared.contains_key(name) {
-            format!("unknown variable `{name}`; did you mean `identity.{name}`?")
-        } else {
-            format!("unknown variable `{name}`; there are `identity` and `state`")
+        let message = match self.about {
+            About::Person(_) if name == "state" => return,
+            About::Person(_) if name == "identity" => {
+                "`identity` alone cannot be used; name one of its attributes, as in identity.givenName"
+                    .to_owned()
+            }
+            About::Person(declared) if declared.contains_key(name) => {
+                format!("unknown variable `{name}`; did you mean `identity.{name}`?")
+            }
+            About::Person(_) => format!("unknown variable `{name}`; there are `identity` and `state`"),
+            About::Account if name == "account" => {
+                "`account` alone cannot be used; name its id or one of its attributes, as in account.username"
+                    .to_owned()
+            }
+            About::Account => format!("unknown variable `{name}`; there is `account`"),
         };
         self.mistake(at, message);
     }
@@ -226,7 +240,7 @@ impl<'a> Walk<'a> {
                 "the pattern of formatDate() may have %Y %y %m %d %e %j %B %b %A %a".to_owned(),
             );
         }
-        if let Some(attribute) = indexed_attribute(call) {
+        if let Some(attribute) = indexed_attribute(call, self.about) {
             self.nodes += 2;
             match attribute {
                 Some(name) => self.attribute(at, name),
@@ -246,11 +260,18 @@ impl<'a> Walk<'a> {
             comprehension.iter_var2.as_ref(),
             Some(&comprehension.accu_var),
         ] {
-            if name.is_some_and(|name| matches!(name.as_str(), "identity" | "state")) {
-                self.mistake(
-                    at,
-                    "`identity` and `state` cannot be the variable of a loop".to_owned(),
-                );
+            let (taken, message) = match self.about {
+                About::Person(_) => (
+                    ["identity", "state"].as_slice(),
+                    "`identity` and `state` cannot be the variable of a loop",
+                ),
+                About::Account => (
+                    ["account"].as_slice(),
+                    "`account` cannot be the variable of a loop",
+                ),
+            };
+            if name.is_some_and(|name| taken.contains(&name.as_str())) {
+                self.mistake(at, message.to_owned());
             }
         }
         self.expression(&comprehension.iter_range);

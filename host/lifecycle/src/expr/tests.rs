@@ -361,7 +361,7 @@ proptest! {
             let mapper = Mapper::compile("m", source, &declared()).unwrap();
             let scope = Scope::new(&person, IdentityState::Active);
             let value = mapper.value(&scope).unwrap();
-            let most = bounds::bounds(mapper.0.program.expression(), &declared());
+            let most = bounds::bounds(mapper.0.program.expression(), About::Person(&declared()));
             prop_assert!((value.as_str().unwrap().len() as f64) <= most.bytes);
         }
     }

@@ -5,15 +5,15 @@
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
-use super::names::{function_name, indexed_attribute, is_binding, is_identity, namespace, place_of_call};
+use super::names::{function_name, indexed_attribute, is_binding, is_subject, namespace, place_of_call};
 use super::signatures::{Kind, Signature, Style, fits, signatures};
-use super::{AttributeKind, Declared, Mistake, MistakeKind};
+use super::{About, AttributeKind, Mistake, MistakeKind};
 
 /// What is wrong with the types of an expression, and the kind of its value.
-pub(super) fn check(root: &IdedExpr, source: &SourceInfo, declared: &Declared) -> (Kind, Vec<Mistake>) {
+pub(super) fn check(root: &IdedExpr, source: &SourceInfo, about: About<'_>) -> (Kind, Vec<Mistake>) {
     let mut types = Types {
         source,
-        declared,
+        about,
         variables: Vec::new(),
         mistakes: Vec::new(),
     };
@@ -33,7 +33,7 @@ fn of_attribute(kind: AttributeKind) -> Kind {
 
 struct Types<'a> {
     source: &'a SourceInfo,
-    declared: &'a Declared,
+    about: About<'a>,
     variables: Vec<(&'a str, Kind)>,
     mistakes: Vec<Mistake>,
 }
@@ -60,10 +60,12 @@ impl<'a> Types<'a> {
         match &expression.expr {
             Expr::Literal(literal) => of_literal(literal),
             Expr::Ident(name) => self.variable(name),
-            Expr::Select(select) if is_identity(&select.operand) => match self.attribute(&select.field) {
-                _ if select.test => Kind::Bool,
-                kind => kind,
-            },
+            Expr::Select(select) if is_subject(&select.operand, self.about) => {
+                match self.attribute(&select.field) {
+                    _ if select.test => Kind::Bool,
+                    kind => kind,
+                }
+            }
             Expr::Select(select) => {
                 let operand = self.expression(&select.operand);
                 if !matches!(operand, Kind::Map | Kind::Optional | Kind::Any) {
@@ -103,7 +105,7 @@ impl<'a> Types<'a> {
     }
 
     fn variable(&self, name: &str) -> Kind {
-        if name == "state" {
+        if let (About::Person(_), "state") = (self.about, name) {
             return Kind::Text;
         }
         let bound = self.variables.iter().rev().find(|(known, _)| *known == name);
@@ -111,13 +113,11 @@ impl<'a> Types<'a> {
     }
 
     fn attribute(&self, name: &str) -> Kind {
-        self.declared
-            .get(name)
-            .map_or(Kind::Any, |kind| of_attribute(*kind))
+        self.about.kind(name).map_or(Kind::Any, of_attribute)
     }
 
     fn call(&mut self, at: &'a IdedExpr, call: &'a CallExpr) -> Kind {
-        if let Some(name) = indexed_attribute(call) {
+        if let Some(name) = indexed_attribute(call, self.about) {
             let plain = call.func_name == "_[_]";
             return name
                 .filter(|_| plain)
@@ -151,7 +151,7 @@ impl<'a> Types<'a> {
                     let kinds = format!("{} and {}", left.words(), right.words());
                     self.mistake(
                         place_of_call(self.source, at, call),
-                        super::does_not_work(&call.func_name, &kinds),
+                        super::explain::does_not_work(&call.func_name, &kinds),
                     );
                 }
                 Kind::Bool
@@ -191,7 +191,7 @@ impl<'a> Types<'a> {
                     wrong_call(&function, &all, member, operands.len())
                 } else {
                     let kinds: Vec<&str> = operands.iter().map(|kind| kind.words()).collect();
-                    super::does_not_work(&function, &kinds.join(" and "))
+                    super::explain::does_not_work(&function, &kinds.join(" and "))
                 };
                 self.mistake(place_of_call(self.source, at, call), message);
                 Kind::Any

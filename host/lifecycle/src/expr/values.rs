@@ -12,46 +12,67 @@ use cel::context::VariableResolver;
 use cel::objects::{Key, OptionalValue};
 use serde_json::{Map, Number, Value};
 
-use super::{LIST_BYTES_MAX, LIST_ITEMS_MAX, TEXT_BYTES_MAX};
+use super::{ACCOUNT, LIST_BYTES_MAX, LIST_ITEMS_MAX, PERSON, TEXT_BYTES_MAX};
 use crate::attributes::Attributes;
 use crate::state::IdentityState;
 
-/// `identity` and `state`. Texts are borrowed, nothing is copied.
+/// `identity` and `state`, or `account`. Texts are borrowed, nothing is copied.
 #[derive(Debug)]
 pub(super) struct Variables<'a> {
-    identity: CelMap<'a>,
-    state: CelString<'static>,
+    word: &'static str,
+    subject: CelMap<'a>,
+    state: Option<CelString<'static>>,
 }
 
 impl<'a> Variables<'a> {
     pub(super) fn new(attributes: &'a Attributes, state: IdentityState) -> Self {
-        let identity = attributes
-            .iter()
-            // `null` is absent, so that has() says no.
-            .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| {
-                (
-                    CelMapKey::String(CelString::from(name.as_str())),
-                    from_json(value),
-                )
-            })
-            .collect::<HashMap<_, _>>();
         Self {
-            identity: CelMap::from(identity),
-            state: CelString::from(state.to_string()),
+            word: PERSON,
+            subject: CelMap::from(members(attributes)),
+            state: Some(CelString::from(state.to_string())),
+        }
+    }
+
+    /// `account.id` is the target's own id, whatever attribute of that name there is.
+    pub(super) fn of_account(id: &'a str, attributes: &'a Attributes) -> Self {
+        let mut account = members(attributes);
+        account.insert(
+            CelMapKey::String(CelString::from("id")),
+            Box::new(CelString::from(id)),
+        );
+        Self {
+            word: ACCOUNT,
+            subject: CelMap::from(account),
+            state: None,
         }
     }
 }
 
+fn members(attributes: &Attributes) -> HashMap<CelMapKey<'_>, Box<dyn Val + '_>> {
+    attributes
+        .iter()
+        // `null` is absent, so that has() says no.
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| {
+            (
+                CelMapKey::String(CelString::from(name.as_str())),
+                from_json(value),
+            )
+        })
+        .collect()
+}
+
 impl VariableResolver for Variables<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        match variable {
-            "identity" => Some(CowVal::Borrowed(&self.identity)),
-            "state" => Some(CowVal::Borrowed(&self.state)),
+        if let ("state", Some(state)) = (variable, &self.state) {
+            return Some(CowVal::Borrowed(state));
+        }
+        match variable.strip_prefix(self.word)? {
+            "" => Some(CowVal::Borrowed(&self.subject)),
             // The library asks for the whole dotted name first; answering it saves the lookup of `identity`.
-            _ => {
-                let name = variable.strip_prefix("identity.")?;
-                Indexer::get(&self.identity, &CelString::from(name)).ok()
+            rest => {
+                let name = rest.strip_prefix('.')?;
+                Indexer::get(&self.subject, &CelString::from(name)).ok()
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Pure: the same input always gives the same plan. A step exists only where observed differs from wanted, so planning again after the
 //! steps have succeeded gives nothing.
 
+mod account;
 mod announce;
 mod current_state;
 mod dependencies;
@@ -26,7 +27,6 @@ use crate::assignment::{Assignment, HeldRole, SeparationException};
 use crate::attributes::Attributes;
 use crate::cause::Cause;
 use crate::connector::Capabilities;
-use crate::diff::Managed;
 use crate::expr::{ExpressionError, Rule, Scope, Tables};
 use crate::facts::{Hold, HoldKind, SourceRecord};
 use crate::name::{RoleName, TargetName};
@@ -35,13 +35,14 @@ use crate::policy::{Policy, with_flows};
 use crate::reservation::{NameWanted, Reservation};
 use crate::schema::AccountSchema;
 use crate::state::{IdentityState, StateAt, earliest, hold_at, hold_phrase, next_hold_change, next_standing};
-use crate::targets::ApplyMode;
+use crate::targets::{ApplyMode, Protection};
 
 pub use crate::diff::{AttributeDiff, Note};
 pub use announce::Announced;
 pub use planner::Planner;
 pub use work_table::work_markdown;
 
+use account::plan_account;
 use current_state::{CurrentState, current_state};
 
 /// What a plan for one person is made from.
@@ -78,6 +79,8 @@ pub struct TargetFacts {
     pub depends_on: Vec<TargetName>,
     /// For whom anything is done there; for everybody when nothing is said.
     pub pilot: Option<Rule>,
+    /// Which of its accounts are never touched.
+    pub protection: Protection,
 }
 
 /// One thing to do.
@@ -106,6 +109,8 @@ pub struct AccountPlan {
     pub observed_state: AccountState,
     /// What to do, in order.
     pub steps: Vec<Step>,
+    /// A security hold takes this account away: what is under way on it must not keep that waiting for long.
+    pub urgent: bool,
     /// Attributes that will change, for people.
     pub diff: Vec<AttributeDiff>,
     /// What else people should know.
@@ -285,68 +290,6 @@ fn is_outside(
             false
         })
     })
-}
-
-fn plan_account(
-    slot: &AccountSlot,
-    wanted: &desired::Wanted,
-    security_hold: Option<&SecurityHold>,
-    input: &PlanInput<'_>,
-    policy: &Policy,
-    targets: &BTreeMap<TargetName, TargetFacts>,
-) -> AccountPlan {
-    let absent = ObservedAccount::absent();
-    let observed = input
-        .accounts
-        .iter()
-        .find(|(known, _)| known == slot)
-        .map_or(&absent, |(_, observed)| observed);
-    let account = wanted.account(slot);
-    let mut plan = AccountPlan {
-        slot: slot.clone(),
-        desired: None,
-        cause: account.cause.clone(),
-        observed_state: observed.state,
-        steps: Vec::new(),
-        diff: Vec::new(),
-        notes: Vec::new(),
-        announced: None,
-    };
-    let left_alone = |reason: &str| {
-        vec![Note::LeftAlone {
-            reason: reason.to_owned(),
-        }]
-    };
-    let Some(facts) = targets.get(&slot.target) else {
-        plan.notes = left_alone("its target is not in the targets document");
-        return plan;
-    };
-    let desired = match &account.desired {
-        Ok(desired) => desired,
-        Err(reason) => {
-            plan.notes = left_alone(reason);
-            return plan;
-        }
-    };
-    let unmanaged = Managed::new();
-    let mapping = policy.mappings.get(slot);
-    let worked_out = steps::account_steps(&steps::AccountInput {
-        slot,
-        desired,
-        managed: mapping.map_or(&unmanaged, |mapping| &mapping.managed),
-        observed,
-        facts,
-        cause: &account.cause,
-        security_hold,
-        entitlement_causes: &account.entitlement_causes,
-    });
-    AccountPlan {
-        desired: Some(desired.clone()),
-        steps: worked_out.steps,
-        diff: worked_out.diff,
-        notes: worked_out.notes,
-        ..plan
-    }
 }
 
 /// A security hold in force.

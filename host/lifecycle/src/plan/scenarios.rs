@@ -105,6 +105,7 @@ fn can(disable: bool, delete: bool) -> TargetFacts {
         apply: ApplyMode::Auto,
         depends_on: Vec::new(),
         pilot: None,
+        protection: Default::default(),
     }
 }
 

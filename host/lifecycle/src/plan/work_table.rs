@@ -91,6 +91,7 @@ fn sample(
             apply: ApplyMode::Auto,
             depends_on: Vec::new(),
             pilot: None,
+            protection: Default::default(),
         },
         cause: &Cause::new("facts"),
         security_hold: held.then_some(&hold),

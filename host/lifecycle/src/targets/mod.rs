@@ -9,6 +9,7 @@ mod grants;
 mod oauth2;
 mod parse;
 mod pilot;
+mod protected;
 mod secrets;
 mod sql;
 mod wire;
@@ -23,8 +24,9 @@ use crate::name::{Name, TargetName};
 pub use auth::{HttpAuth, belongs_to_connection};
 pub use grants::ENDPOINTS_MAX;
 pub use oauth2::{ClientAuth, OAuth2, TokenUrl};
-pub use parse::{LIMITS_MAX, TARGETS_MAX, parse};
+pub use parse::{LIMITS_MAX, TARGETS_MAX, parse, parse_strictly};
 pub use pilot::PilotText;
+pub use protected::{PROTECTED_MAX, Protected, Protection, check_protected};
 pub use secrets::{DeclaredSecret, SecretPlace, SecretPosition, SecretReference, secret_named};
 pub use sql::{SqlAddress, SqlDatabase, SqlGrant, SqlServer, SqlTls};
 pub use wire::{ClientCertificate, Proxy, ProxyAuth, Tls, TlsVersion};
@@ -61,6 +63,8 @@ pub struct Target {
     pub proxy: Option<Proxy>,
     /// Secrets whose placeholders the connector may write, by name.
     pub secrets: BTreeMap<Name, DeclaredSecret>,
+    /// Accounts that are never changed.
+    pub protected: Protected,
     /// Limits on each call.
     pub limits: Limits,
 }
@@ -73,6 +77,7 @@ impl Target {
             connector,
             apply: ApplyMode::default(),
             depends_on: Vec::new(),
+            protected: Protected::default(),
             settings: Value::Object(serde_json::Map::new()),
             grants: Grants::default(),
             http_auth: None,

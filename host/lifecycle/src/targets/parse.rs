@@ -8,12 +8,14 @@ use super::auth::read_http_auth;
 use super::dependencies::{read_depends_on, refuse_circle};
 use super::grants::read_grants;
 use super::pilot::{PilotText, read_pilot};
+use super::protected::read_protected;
 use super::secrets::{check_secrets, read_secrets};
 use super::wire::{read_proxy, read_tls};
-use super::{ApplyMode, ConnectorReference, Limits, Target, Targets, Tls};
+use super::{ApplyMode, ConnectorReference, Limits, Protected, Target, Targets, Tls};
 use crate::document::DocumentErrors;
 use crate::document::item::Item;
 use crate::document::reader::{Reader, Table};
+use crate::expr::Strictness;
 use crate::name::{Name, TargetName};
 use crate::policy::LABEL_CHARS_MAX;
 
@@ -30,18 +32,31 @@ pub const LIMITS_MAX: Limits = Limits {
     concurrency: 256,
     settle_ms: 600_000,
 };
-/// Reads a targets document. `file` is the name shown in errors.
+
+/// Reads a targets document that was in force already. `file` is the name shown in errors.
 ///
 /// # Errors
 /// Every mistake found, in the order of their lines.
 pub fn parse(file: &str, text: &str) -> Result<Targets, DocumentErrors> {
+    read(file, text, Strictness::Stored)
+}
+
+/// The same for a document that is to come into force: its expressions are also checked for what would fail for some accounts.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_strictly(file: &str, text: &str) -> Result<Targets, DocumentErrors> {
+    read(file, text, Strictness::New)
+}
+
+fn read(file: &str, text: &str, strictness: Strictness) -> Result<Targets, DocumentErrors> {
     Reader::read(file, text, |root| {
         let item = root.need("targets", "begin with [targets.app]")?;
-        read_targets(&item)
+        read_targets(&item, strictness)
     })
 }
 
-fn read_targets(item: &Item<'_, '_>) -> Option<Targets> {
+fn read_targets(item: &Item<'_, '_>, strictness: Strictness) -> Option<Targets> {
     let entries = item.table()?.entries();
     if entries.len() > TARGETS_MAX {
         item.mistake(format!("more than {TARGETS_MAX} targets"));
@@ -59,7 +74,10 @@ fn read_targets(item: &Item<'_, '_>) -> Option<Targets> {
                 None
             }
         };
-        match item.table().and_then(|table| read_target(&table, name?, &names)) {
+        let read = item
+            .table()
+            .and_then(|table| read_target(&table, name?, &names, strictness));
+        match read {
             Some((target, pilot)) => {
                 pilots.extend(pilot.map(|pilot| (target.name.clone(), pilot)));
                 targets.insert(target.name.clone(), target);
@@ -77,6 +95,7 @@ fn read_target(
     table: &Table<'_, '_>,
     name: TargetName,
     names: &[String],
+    strictness: Strictness,
 ) -> Option<(Target, Option<PilotText>)> {
     let connector = table
         .need("connector", "which connector serves it, like connector = \"sql\"")
@@ -136,6 +155,9 @@ fn read_target(
             grants,
         );
     }
+    let protected = optional(table.take("protected"), Protected::default(), |item| {
+        read_protected(&item, strictness)
+    });
     let limits = optional(table.take("limits"), Limits::default(), |item| read_limits(&item));
     table.finish();
     let pilot = pilot?;
@@ -150,6 +172,7 @@ fn read_target(
         tls: tls?,
         proxy: proxy?,
         secrets: secrets?,
+        protected: protected?,
         limits: limits?,
     };
     Some((target, pilot))

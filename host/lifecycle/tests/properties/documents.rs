@@ -133,6 +133,7 @@ pub(crate) fn any_documents() -> impl Strategy<Value = Documents> {
                 apply: ApplyMode::Auto,
                 depends_on: Vec::new(),
                 pilot: None,
+                protection: Default::default(),
             };
             let names = TARGETS.iter().map(|name| name.parse().unwrap());
             Documents {

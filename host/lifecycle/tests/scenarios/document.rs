@@ -59,13 +59,15 @@ pub(crate) struct Facts {
     pub(crate) targets: BTreeMap<TargetName, Vec<Can>>,
     pub(crate) without_target: Vec<TargetName>,
     pub(crate) depends_on: BTreeMap<TargetName, Vec<TargetName>>,
+    /// `protected` of a target, as in its document.
+    pub(crate) protected: BTreeMap<TargetName, Table>,
     pub(crate) new_policy: Option<String>,
     pub(crate) taken: Vec<String>,
     pub(crate) erase: bool,
 }
 
 /// The keys of [`Facts`]; a table under any other is a record.
-const FACTS: [&str; 14] = [
+const FACTS: [&str; 15] = [
     "gone",
     "back",
     "assign",
@@ -77,6 +79,7 @@ const FACTS: [&str; 14] = [
     "targets",
     "without-target",
     "depends-on",
+    "protected",
     "new-policy",
     "taken",
     "erase",

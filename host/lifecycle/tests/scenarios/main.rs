@@ -40,6 +40,11 @@ fn hold(file: &str) {
 }
 
 #[test]
+fn protected_accounts() {
+    hold("protected_accounts.toml");
+}
+
+#[test]
 fn joiners() {
     hold("joiners.toml");
 }

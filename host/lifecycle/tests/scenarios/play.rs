@@ -237,6 +237,7 @@ fn is_nothing(facts: &Facts) -> bool {
         && facts.targets.is_empty()
         && facts.without_target.is_empty()
         && facts.depends_on.is_empty()
+        && facts.protected.is_empty()
         && facts.new_policy.is_none()
         && facts.taken.is_empty()
         && !facts.erase

@@ -11,7 +11,7 @@ use usher_lifecycle::facts::{Hold, SourceRecord};
 use usher_lifecycle::name::Name;
 use usher_lifecycle::plan::TargetFacts;
 use usher_lifecycle::schema::AccountSchema;
-use usher_lifecycle::targets::ApplyMode;
+use usher_lifecycle::targets::{self, ApplyMode, Protection};
 
 use crate::document::{Can, Facts, Observed};
 use crate::world::{World, read_policy};
@@ -52,6 +52,14 @@ impl World {
                 .ok_or_else(|| format!("there is no target {name}"))?
                 .depends_on
                 .clone_from(on);
+        }
+        for (name, protected) in &facts.protected {
+            let protection = protection(protected)?;
+            let target = self
+                .targets
+                .get_mut(name)
+                .ok_or_else(|| format!("there is no target {name}"))?;
+            target.protection = protection;
         }
         facts
             .records
@@ -180,6 +188,22 @@ pub(crate) fn json(value: &toml::Value) -> Value {
     if value == "" { Value::Null } else { value }
 }
 
+/// Read as the targets document has it.
+fn protection(protected: &Table) -> Result<Protection, String> {
+    let target = Table::from_iter([
+        ("connector".to_owned(), "sim".into()),
+        ("protected".to_owned(), protected.clone().into()),
+    ]);
+    let document = Table::from_iter([(
+        "targets".to_owned(),
+        Table::from_iter([("app".to_owned(), target.into())]).into(),
+    )]);
+    let targets =
+        targets::parse_strictly("targets", &document.to_string()).map_err(|errors| errors.to_string())?;
+    let target = targets.targets.values().next().ok_or("no target")?;
+    Ok(target.protection(&[]))
+}
+
 fn target(can: &[Can]) -> TargetFacts {
     TargetFacts {
         capabilities: Capabilities {
@@ -191,6 +215,7 @@ fn target(can: &[Can]) -> TargetFacts {
         apply: ApplyMode::Auto,
         depends_on: Vec::new(),
         pilot: None,
+        protection: Default::default(),
     }
 }
 

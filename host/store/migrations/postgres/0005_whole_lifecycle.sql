@@ -63,3 +63,13 @@ CREATE INDEX operation_counted ON operation (target, verb, ended_us)
 -- How many accounts a target has, and when they were counted: shares are of that.
 ALTER TABLE target ADD COLUMN accounts_counted BIGINT;
 ALTER TABLE target ADD COLUMN accounts_counted_us BIGINT;
+
+-- Stopping now. `cut_us`: a security hold waits for this attempt until then, and its host cuts it short; the next claim clears it.
+-- `frozen_all`: a freeze that security holds do not pass either.
+ALTER TABLE operation ADD COLUMN cut_us BIGINT;
+CREATE INDEX operation_cut ON operation (writer) WHERE state = 2 AND cut_us IS NOT NULL;
+ALTER TABLE meta ADD COLUMN frozen_all BIGINT NOT NULL DEFAULT 0 CHECK (frozen_all IN (0, 1));
+-- `urgent`: a security hold is set, so this identity is planned before all others.
+ALTER TABLE identity ADD COLUMN urgent BIGINT NOT NULL DEFAULT 0 CHECK (urgent IN (0, 1));
+UPDATE identity SET urgent = 1 WHERE id IN (SELECT identity FROM personal_fact WHERE kind = 1 AND ended_us IS NULL);
+CREATE INDEX identity_urgent ON identity (id) WHERE urgent = 1 AND dirty = 1;

@@ -9,17 +9,21 @@ use serde_json::json;
 use usher_lifecycle::account::AccountSlot;
 use usher_lifecycle::ids::{IdentityId, OperationId};
 use usher_lifecycle::name::TargetName;
+use usher_lifecycle::operation::Priority;
 
 use super::cells::{Cells, failed, json_of, micros, numbers};
 use super::db::{Row, Sql, query};
+use super::freezing::frozen;
 use super::identities::observed;
 use super::write::{Entry, NO_CAUSE, Write};
-use crate::{Claim, ClaimedOperation, IdentityRef, Rest, StoreError};
+use crate::{Claim, ClaimedOperation, Freeze, IdentityRef, Rest, StoreError, TargetClaim};
 
 /// Most operations claimed for one target in one commit.
 const CLAIM_MAX: u32 = 512;
 /// Every priority has a smaller number.
 const PRIORITIES: i64 = 5;
+/// Only a security hold has a smaller number.
+const URGENT: i64 = Priority::SecurityHold as i64 + 1;
 
 const DOING: &str = "claiming operations";
 
@@ -62,14 +66,19 @@ const TARGETS: &str = r#"
            t.pause_reason AS "target.pause_reason"
     FROM target t WHERE t.name IN (SELECT value ->> 0 FROM json_each($1)) ORDER BY t.id"#;
 
-const FROZEN: &str = "SELECT frozen FROM meta WHERE id = 1";
+/// Of these targets, those where a security hold asks for something: each is one bounded look into the index.
+pub(crate) const URGENT_TARGETS: &str = "
+    SELECT t.id AS \"target.id\", t.name AS \"target.name\" FROM target t
+    WHERE t.name IN (SELECT value ->> 0 FROM json_each($1))
+      AND EXISTS (SELECT 1 FROM operation o WHERE o.state = 1 AND o.target = t.id AND o.priority = 0 AND o.due_us <= $2)
+    ORDER BY t.id";
 
 const REST: &str = "
     UPDATE target SET paused_until_us = $2, pause_reason = $3
     WHERE name = $1 AND (paused_until_us IS NULL OR paused_until_us < $2)";
 
 pub(crate) const CLAIM: &str = "
-    UPDATE operation SET state = 2, attempts = attempts + 1, writer = $2, claimed_us = $3
+    UPDATE operation SET state = 2, attempts = attempts + 1, writer = $2, claimed_us = $3, cut_us = NULL
     WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 pub(crate) const CLAIMED: &str = r#"
@@ -90,7 +99,7 @@ pub(crate) const CLAIMED: &str = r#"
 pub(super) struct Claimed {
     pub(super) operations: Vec<ClaimedOperation>,
     pub(super) resting: Vec<Rest>,
-    pub(super) frozen: Option<String>,
+    pub(super) frozen: Option<Freeze>,
 }
 
 /// Puts rests on record.
@@ -107,7 +116,8 @@ pub(super) async fn rest(write: &mut Write<'_>, rests: &[Rest]) -> Result<(), St
     Ok(())
 }
 
-/// Claims what is due, per target, in order of priority, due time and age. Nothing of a target that rests, nothing at all when frozen.
+/// Claims what is due, per target, in order of priority, due time and age. Of a target that rests, and of all when frozen, only what a
+/// security hold asks for; not even that when everything is frozen.
 pub(super) async fn claim(
     write: &mut Write<'_>,
     claim: &Claim,
@@ -124,47 +134,38 @@ async fn claim_before(
     now: Timestamp,
 ) -> Result<Claimed, StoreError> {
     let mut done = Claimed::default();
-    let wanted: HashMap<&str, u32> = claim
-        .targets
-        .iter()
-        .filter(|target| target.limit > 0)
-        .map(|target| (target.target.as_str(), target.limit))
-        .collect();
-    if wanted.is_empty() {
+    let mut wanted = limits(&claim.targets);
+    let mut urgent = limits(&claim.urgent);
+    if wanted.is_empty() && urgent.is_empty() {
         return Ok(done);
     }
-    let row = query(FROZEN)
-        .fetch_one(&mut write.tx)
-        .await
-        .map_err(failed(DOING))?;
-    done.frozen = row.at(0).map_err(failed(DOING))?;
-    if done.frozen.is_some() {
-        return Ok(done);
+    done.frozen = frozen(&mut write.tx).await?;
+    match &done.frozen {
+        Some(Freeze { all: true, .. }) => return Ok(done),
+        Some(Freeze { all: false, .. }) => urgent.extend(wanted.drain()),
+        None => {}
     }
     let mut chosen: Vec<i64> = Vec::new();
-    let names: Vec<[&str; 1]> = wanted.keys().map(|name| [*name]).collect();
-    let rows = query(TARGETS)
-        .bind(json_of(DOING, &names)?)
-        .fetch_all(&mut write.tx)
-        .await
-        .map_err(failed(DOING))?;
-    for row in &rows {
+    for row in &named(write, TARGETS, &wanted, None).await? {
         let cells = Cells::new(row, "target.id")?;
         let target: TargetName = cells.name("target.name")?;
-        let resting = resting(&cells, now)?;
-        done.resting.extend(resting.clone());
-        let Some(limit) = wanted.get(target.as_str()).filter(|_| resting.is_none()) else {
+        let Some((name, limit)) = wanted.get_key_value(target.as_str()) else {
             continue;
         };
-        let rows = query(READY)
-            .bind(cells.get::<i64>("target.id")?)
-            .bind(micros(now))
-            .bind((*limit).min(CLAIM_MAX))
-            .bind(before)
-            .fetch_all(&mut write.tx)
-            .await
-            .map_err(failed(DOING))?;
-        chosen.extend(numbers(&rows)?);
+        if let Some(rest) = resting(&cells, now)? {
+            done.resting.push(rest);
+            urgent.insert(*name, *limit);
+        } else {
+            chosen.extend(ready(write, cells.get("target.id")?, *limit, before, now).await?);
+        }
+    }
+    for row in &named(write, URGENT_TARGETS, &urgent, Some(now)).await? {
+        let cells = Cells::new(row, "target.id")?;
+        let target: TargetName = cells.name("target.name")?;
+        if let Some(limit) = urgent.get(target.as_str()) {
+            let before = before.min(URGENT);
+            chosen.extend(ready(write, cells.get("target.id")?, *limit, before, now).await?);
+        }
     }
     if chosen.is_empty() {
         return Ok(done);
@@ -192,6 +193,51 @@ async fn claim_before(
         payload: json!({ "operations": ids }),
     });
     Ok(done)
+}
+
+fn limits(claims: &[TargetClaim]) -> HashMap<&str, u32> {
+    let wanted = claims.iter().filter(|target| target.limit > 0);
+    wanted
+        .map(|target| (target.target.as_str(), target.limit))
+        .collect()
+}
+
+/// The rows of targets by name.
+async fn named(
+    write: &mut Write<'_>,
+    sql: &'static str,
+    targets: &HashMap<&str, u32>,
+    now: Option<Timestamp>,
+) -> Result<Vec<Row>, StoreError> {
+    if targets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<[&str; 1]> = targets.keys().map(|name| [*name]).collect();
+    let statement = query(sql).bind(json_of(DOING, &names)?);
+    let statement = match now {
+        Some(now) => statement.bind(micros(now)),
+        None => statement,
+    };
+    statement.fetch_all(&mut write.tx).await.map_err(failed(DOING))
+}
+
+/// What of a target is due and more urgent than `before`.
+async fn ready(
+    write: &mut Write<'_>,
+    target: i64,
+    limit: u32,
+    before: i64,
+    now: Timestamp,
+) -> Result<Vec<i64>, StoreError> {
+    let rows = query(READY)
+        .bind(target)
+        .bind(micros(now))
+        .bind(limit.min(CLAIM_MAX))
+        .bind(before)
+        .fetch_all(&mut write.tx)
+        .await
+        .map_err(failed(DOING))?;
+    numbers(&rows)
 }
 
 /// The rest of a target from its row, if it lasts.

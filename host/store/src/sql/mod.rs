@@ -45,6 +45,7 @@ mod secrets;
 mod setting_facts;
 mod settings;
 mod snapshots;
+pub(crate) mod stopping;
 mod verify;
 pub(crate) mod write;
 

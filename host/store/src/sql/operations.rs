@@ -36,10 +36,10 @@ pub(crate) const PROMOTE: &str = "
         SELECT (SELECT o.id FROM operation o WHERE o.account = CAST(j.value AS BIGINT) AND o.state < 4 ORDER BY o.id LIMIT 1)
         FROM json_each($1) AS j)";
 
-/// Each target and priority is one bounded look into the index.
+/// Each target and priority is one bounded look into the index. A security hold does not wait for the end of a rest.
 pub(crate) const NEXT_DUE: &str = "
     SELECT min(due) FROM (
-        SELECT (SELECT CASE WHEN t.paused_until_us > o.due_us THEN t.paused_until_us ELSE o.due_us END FROM operation o
+        SELECT (SELECT CASE WHEN t.paused_until_us > o.due_us AND o.priority > 0 THEN t.paused_until_us ELSE o.due_us END FROM operation o
                 WHERE o.state = 1 AND o.target = t.id AND o.priority = CAST(p.value AS BIGINT) ORDER BY o.due_us LIMIT 1) AS due
         FROM target t CROSS JOIN json_each(CAST('[0,1,2,3,4]' AS TEXT)) AS p) AS q";
 

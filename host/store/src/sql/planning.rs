@@ -17,6 +17,7 @@ use super::identities::{load, versions};
 use super::operations::promote;
 use super::plan_queue::{Overtaken, add_operations, overtaken, supersede};
 use super::snapshots::refuse_while_unabsorbed;
+use super::stopping::hasten;
 use super::write::{Entry, Raised, Subject, Write};
 use crate::{
     Context, IdentityRef, IdentityRow, Outdated, PlanCommit, Planned, Planning, StoreError, StoreVersions,
@@ -180,6 +181,7 @@ impl SqlStore {
         let mut gathering = Gathering::default();
         let operations =
             add_operations(&mut write, &fresh, &current, &mut gathering, (self, now, context)).await?;
+        let hastened = hasten(&mut write, &fresh, &current, context.at).await?;
         let freed: BTreeSet<i64> = superseded.iter().map(|one| one.account).collect();
         promote(&mut write.tx, &freed).await?;
         write
@@ -188,7 +190,7 @@ impl SqlStore {
                 observed: operations > 0 || !superseded.is_empty(),
             })
             .await?;
-        if operations > 0 || !superseded.is_empty() {
+        if operations > 0 || !superseded.is_empty() || hastened {
             self.place.wake();
         }
         Ok(PlanCommit {

@@ -40,6 +40,12 @@ const RECOVER: &str = "
       AND EXISTS (SELECT 1 FROM writer w WHERE w.id = operation.writer AND w.closed_us IS NOT NULL)
     RETURNING id";
 
+/// A plan made before saw them under way. Who was to be planned again when they ended is due now: nothing else may ever end them, where
+/// their target runs nothing by itself.
+const REPLAN: &str = "
+    UPDATE identity SET dirty = CASE WHEN replan = 1 THEN 1 ELSE dirty END, replan = 0, facts_version = facts_version + 1
+    WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
+
 impl SqlStore {
     /// Makes every operation ready again whose writer is gone. Returns how many.
     pub(super) async fn take_over(&self, context: &Context) -> Result<u64, StoreError> {
@@ -65,11 +71,13 @@ impl SqlStore {
         if recovered.is_empty() {
             return Ok(0);
         }
+        let mut owners = BTreeSet::new();
         for row in &rows {
             let cells = Cells::new(row, "operation.id")?;
             if !recovered.contains(&cells.get("operation.id")?) {
                 continue;
             }
+            owners.insert(cells.get::<i64>("identity.id")?);
             let operation = OperationId::new(cells.uuid("operation.public_id")?);
             write.audit(&Entry {
                 event: "operation.recovered",
@@ -84,12 +92,18 @@ impl SqlStore {
                 }),
             });
         }
+        query(REPLAN)
+            .bind(json_of(doing, &owners)?)
+            .execute(&mut write.tx)
+            .await
+            .map_err(failed(doing))?;
         write
             .commit(Raised {
                 facts: false,
                 observed: true,
             })
             .await?;
+        self.place.wake();
         Ok(recovered.len() as u64)
     }
 

@@ -56,6 +56,12 @@ const END: &str = "
 pub(super) const TOUCH: &str =
     "UPDATE identity SET facts_version = facts_version + 1, dirty = 1, changed_by = $2 WHERE id = $1";
 
+/// Who is under a security hold, also one that begins later, is planned before all others.
+const URGENT: &str = "
+    UPDATE identity SET urgent = CASE
+        WHEN EXISTS (SELECT 1 FROM personal_fact f WHERE f.identity = $1 AND f.kind = 1 AND f.ended_us IS NULL) THEN 1 ELSE 0 END
+    WHERE id = $1";
+
 /// An identity a fact is about, and its state; locked where others work too.
 pub(super) async fn locked(
     write: &mut Write<'_>,
@@ -70,6 +76,15 @@ pub(super) async fn locked(
         .ok_or_else(|| unknown(&identity.to_string()))?;
     let cells = Cells::new(&row, "identity.id")?;
     Ok((subject(&cells)?, cells.identity_state("identity.state")?))
+}
+
+async fn make_urgent(write: &mut Write<'_>, subject: &Subject) -> Result<(), StoreError> {
+    query(URGENT)
+        .bind(subject.number)
+        .execute(&mut write.tx)
+        .await
+        .map_err(failed(DOING))?;
+    Ok(())
 }
 
 /// A new fact as its row and its audit row take it.
@@ -139,6 +154,9 @@ impl SqlStore {
             .map_err(failed(DOING))?;
         if ended == 0 {
             return Err(StoreError::Stale(format!("{id} was ended before")));
+        }
+        if kind == Kind::SecurityHold {
+            make_urgent(&mut write, &subject).await?;
         }
         let mut payload = json!({ "id": id, "reason": reason });
         let event = match kind {
@@ -219,6 +237,9 @@ pub(super) async fn add(
         .execute(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
+    if kind == Kind::SecurityHold {
+        make_urgent(write, subject).await?;
+    }
     let mut payload = parts.told;
     payload["id"] = json!(id);
     payload["reason"] = json!(reason);

@@ -80,6 +80,7 @@ async fn busy() -> (TempDir, SqlStore) {
         next_change_at: None,
         held: Vec::new(),
         superseded: Vec::new(),
+        in_the_way: Vec::new(),
         replan: false,
         operations: vec![disable],
     };

@@ -16,7 +16,7 @@ use usher_lifecycle::state::IdentityState;
 use crate::SqlStore;
 use crate::sql::{
     absorb, attempts, claim, free_names, identities, operations, outcome_batch, outcomes, outdated,
-    personal_facts, plan_queue, planning, reservations,
+    personal_facts, plan_queue, planning, reservations, stopping,
 };
 use crate::{
     Audit, Change, Claim, Context, Decision, DiskTrouble, Documents, FactsStore, Identities, NewOperation,
@@ -95,6 +95,7 @@ pub(super) async fn people(store: &SqlStore, n: usize) {
             next_change_at: None,
             held: Vec::new(),
             superseded: Vec::new(),
+            in_the_way: Vec::new(),
             replan: false,
             operations: vec![create(store)],
         })
@@ -149,7 +150,7 @@ pub(super) fn from_app(limit: u32) -> Claim {
             target: "app".parse().unwrap(),
             limit,
         }],
-        rests: Vec::new(),
+        ..Claim::default()
     }
 }
 
@@ -540,8 +541,20 @@ async fn hot_queries_use_their_indexes() {
     people(&store, 3).await;
     for (sql, wanted) in [
         (claim::READY.sqlite, vec!["operation_ready", "operation_open"]),
+        (claim::URGENT_TARGETS, vec!["operation_ready"]),
         (operations::NEXT_DUE, vec!["operation_ready"]),
         (planning::DUE, vec!["identity_dirty", "identity_next_change"]),
+        (stopping::NEXT_URGENT_DUE, vec!["operation_ready"]),
+        (stopping::CUTS, vec!["operation_cut"]),
+        (stopping::DUE_AT_ONCE, vec!["identity_urgent"]),
+        (
+            stopping::NOT_STOPPED,
+            vec![
+                "personal_fact_security",
+                "sqlite_autoindex_account_1",
+                "operation_open",
+            ],
+        ),
         (
             outdated::OUTDATED,
             vec!["SEARCH identity USING INTEGER PRIMARY KEY (rowid>?)"],
@@ -640,8 +653,15 @@ async fn hot_queries_use_their_indexes() {
                 "personal_fact",
                 "reservation",
             ];
+            // Dirty ones, and those under a security hold.
+            let small = [
+                "INDEX identity_dirty",
+                "INDEX identity_urgent",
+                "INDEX personal_fact_security",
+            ];
             assert!(
-                !walked.is_some_and(|name| large.contains(&name)) || step.contains("INDEX identity_dirty"),
+                !walked.is_some_and(|name| large.contains(&name))
+                    || small.iter().any(|index| step.contains(index)),
                 "{step}:\n{}",
                 plan.join("\n")
             );

@@ -18,6 +18,7 @@ mod plans;
 mod queue;
 mod restored;
 mod sealing;
+mod stopping;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -181,6 +182,7 @@ pub(crate) fn planned(identity: &IdentityRow, operations: Vec<NewOperation>) -> 
         held: Vec::new(),
         superseded: Vec::new(),
         replan: false,
+        in_the_way: Vec::new(),
         operations,
     }
 }
@@ -226,7 +228,7 @@ pub(crate) fn from(targets: &[(&str, u32)]) -> Claim {
     });
     Claim {
         targets: targets.collect(),
-        rests: Vec::new(),
+        ..Claim::default()
     }
 }
 

@@ -15,12 +15,16 @@ use crate::wiring::app::App;
 const REASON_CHARS_MAX: usize = 1_000;
 
 /// Stop everything: from now on nothing is done in any target, by any host, until `usher thaw`. Files are taken in and plans are made as
-/// before. What is under way at this moment comes to its end.
+/// before. What is under way at this moment comes to its end. Only what a security hold asks for (`usher revoke`) still goes through, unless
+/// --all.
 #[derive(Debug, Args)]
 pub(crate) struct Freeze {
     /// Why; kept in the audit.
     #[arg(long, value_name = "TEXT", required_unless_present = "restored", value_parser = reason)]
     reason: Option<String>,
+    /// Security holds wait as well: nobody's access can be revoked until `usher thaw`.
+    #[arg(long, conflicts_with = "restored")]
+    all: bool,
     /// The database was restored from an earlier moment by its own means: also read every account again before anything is written.
     #[arg(long, conflicts_with = "reason")]
     restored: bool,
@@ -38,6 +42,10 @@ impl Freeze {
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
         let app = App::open(global).await?;
         let marked = match &self.reason {
+            Some(reason) if self.all => {
+                app.store.freeze_all(reason, &app.context()).await?;
+                None
+            }
             Some(reason) => {
                 app.store.freeze(reason, &app.context()).await?;
                 None

@@ -14,6 +14,7 @@ pub(crate) mod key;
 pub(crate) mod operations;
 pub(crate) mod plan;
 pub(crate) mod restore;
+pub(crate) mod revoke;
 pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod status;
@@ -51,6 +52,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> O
         Command::Audit(audit) => audit.run(global, output).await,
         Command::Secret(secret) => secret.run(global, output).await,
         Command::Key(key) => key.run(global, output).await,
+        Command::Revoke(revoke) => revoke.run(global, output).await,
         Command::Freeze(freeze) => freeze.run(global, output).await,
         Command::Thaw(thaw) => thaw.run(global, output).await,
         Command::Backup(backup) => backup.run(global, output).await,

@@ -11,10 +11,15 @@ pub(crate) fn banner(frozen: Option<&Freeze>, ink: &Ink) -> String {
         return String::new();
     };
     format!(
-        "{} since {}: {}\n  nothing is done in any target; `usher thaw --reason TEXT` lets it go on\n\n",
+        "{} since {}: {}\n  {}; `usher thaw --reason TEXT` lets it go on\n\n",
         ink.paint(Style::Bad, "FROZEN"),
         ink.time(freeze.since),
-        message(&freeze.reason)
+        message(&freeze.reason),
+        if freeze.all {
+            "nothing is done in any target, not even for a security hold"
+        } else {
+            "nothing is done in any target but what a security hold (`usher revoke`) asks for"
+        }
     )
 }
 
@@ -27,11 +32,14 @@ mod tests {
         let freeze = Freeze {
             reason: "restored to the state of 2026-03-01\u{1b}[2J".to_owned(),
             since: "2026-03-02T08:00:00Z".parse().unwrap(),
+            all: false,
         };
         insta::assert_snapshot!(banner(Some(&freeze), &Ink::plain()), @r"
         FROZEN since 2026-03-02 08:00:00 +00:00: restored to the state of 2026-03-01\u{1b}[2J
-          nothing is done in any target; `usher thaw --reason TEXT` lets it go on
+          nothing is done in any target but what a security hold (`usher revoke`) asks for; `usher thaw --reason TEXT` lets it go on
         ");
+        let all = Freeze { all: true, ..freeze };
+        assert!(banner(Some(&all), &Ink::plain()).contains("not even for a security hold"));
         assert_eq!(banner(None, &Ink::plain()), "");
     }
 }

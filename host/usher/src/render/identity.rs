@@ -11,6 +11,7 @@ use super::escape::{message, safe, value, word};
 use super::ink::{Ink, Style};
 use super::personal_facts;
 use super::plan::apply_mode;
+use super::stops;
 use super::table::{Align, Table, count};
 use super::timeline::timeline;
 
@@ -23,6 +24,9 @@ pub(crate) fn identity(view: &IdentityView, ink: &Ink) -> String {
     let who = ink.paint(Style::Bold, &person(key, view.name.as_deref()));
     let mut out = format!("{who}  {}\n", ink.paint(Style::Dim, &view.id.to_string()));
     out.push_str(&state(view, ink));
+    if let Some(stop) = &view.stop {
+        out.push_str(&stops::section(stop, ink));
+    }
     out.push_str(&facts(view, ink));
     out.push_str(&roles(view, ink));
     out.push_str(&personal_facts::set(view, ink));

@@ -20,6 +20,7 @@ pub(crate) mod plan;
 pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod status;
+pub(crate) mod stops;
 pub(crate) mod table;
 pub(crate) mod targets;
 pub(crate) mod timeline;

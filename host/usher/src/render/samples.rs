@@ -11,21 +11,23 @@ use usher_engine::run::{
     ApplyReport, ApplyTotal, Left, PausedTarget, Recovered, RetryReason, Trouble, TroubleState,
 };
 use usher_engine::views::{
-    AccountView, DocumentVersion, HeldView, IdentityView, OperationView, RecordView, RoleView, StatusView,
-    TargetStatus, TimelineEntry, WhyRole, WhyView,
+    AccountView, DocumentVersion, HeldView, IdentityView, LIVES_ON, OperationView, RecordView, RoleView,
+    StatusView, StopAccount, StopHold, StopProgress, StopView, TargetStatus, TimelineEntry, WhyRole, WhyView,
 };
 use usher_lifecycle::account::{AccountSlot, AccountState};
 use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::budget::Counted;
 use usher_lifecycle::cause::{Actor, Cause};
 use usher_lifecycle::connector::{Capabilities, Creation, Descriptor};
-use usher_lifecycle::ids::{HeldCauseId, IdentityId, OperationId, SnapshotId};
+use usher_lifecycle::ids::{HeldCauseId, HoldId, IdentityId, OperationId, SnapshotId};
 use usher_lifecycle::name::Name;
 use usher_lifecycle::operation::{OperationState, Priority, Work};
 use usher_lifecycle::state::IdentityState;
 use usher_lifecycle::table::DesiredKind;
 use usher_lifecycle::targets::ApplyMode;
-use usher_store::{HeldCause, HeldExample, HeldState, OperationRow, Snapshot, SnapshotState, StoreVersions};
+use usher_store::{
+    FactId, HeldCause, HeldExample, HeldState, OperationRow, Snapshot, SnapshotState, StoreVersions,
+};
 use uuid::Uuid;
 
 pub(crate) fn at() -> Timestamp {
@@ -301,7 +303,78 @@ pub(crate) fn identity() -> IdentityView {
         problems: vec![],
         set: vec![],
         names: vec![],
+        stop: None,
         timeline: history(),
+    }
+}
+
+pub(crate) fn stop() -> StopView {
+    let account = |target: &str, state, progress: StopProgress| StopAccount {
+        slot: slot(target, "primary"),
+        apply: Some(ApplyMode::Auto),
+        state,
+        lives_on: (progress != StopProgress::Absent).then(|| LIVES_ON.to_owned()),
+        progress,
+    };
+    let why = || "the server\u{1b}[2J does not answer".to_owned();
+    StopView {
+        identity: identity_id(1),
+        key: "e1001".into(),
+        name: Some("Zoë Łukasz".into()),
+        at: at(),
+        hold: StopHold {
+            id: FactId::Hold(HoldId::new(Uuid::from_u128(7))),
+            by: Actor::Person("ada".into()),
+            since: at(),
+            reason: "laptop\u{1b}[2J stolen".into(),
+        },
+        accounts: vec![
+            account(
+                "app",
+                AccountState::Enabled,
+                StopProgress::Again {
+                    attempts: 2,
+                    at: at(),
+                    why: why(),
+                },
+            ),
+            account(
+                "chat",
+                AccountState::Enabled,
+                StopProgress::InTheWay {
+                    verb: "update".into(),
+                },
+            ),
+            account(
+                "crm",
+                AccountState::Enabled,
+                StopProgress::Held {
+                    operation: operation_id(2),
+                    why: why(),
+                },
+            ),
+            account(
+                "door",
+                AccountState::Enabled,
+                StopProgress::Blocked {
+                    why: "the target cannot disable accounts".into(),
+                },
+            ),
+            account(
+                "root",
+                AccountState::Enabled,
+                StopProgress::Protected {
+                    why: "its id is among the protected ones of its target".into(),
+                },
+            ),
+            account("vpn", AccountState::Unknown, StopProgress::UnderWay),
+            account("wiki", AccountState::Enabled, StopProgress::Queued),
+            account("zoo", AccountState::Enabled, StopProgress::Due),
+            account("directory", AccountState::Disabled, StopProgress::Disabled),
+            account("mail", AccountState::Absent, StopProgress::Absent),
+        ],
+        ended: false,
+        frozen: None,
     }
 }
 
@@ -445,6 +518,7 @@ pub(crate) fn status() -> StatusView {
             ]),
         }],
         held_causes: held_causes(),
+        revoking: vec![stop()],
         held: vec![HeldView {
             operation: operation_id(2),
             key: "e1001".into(),

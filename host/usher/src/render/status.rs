@@ -10,6 +10,7 @@ use super::held;
 use super::identity::heading;
 use super::ink::{Ink, Style};
 use super::plan::apply_mode;
+use super::stops;
 use super::table::{Align, Table, grouped, styled};
 
 /// The status as text.
@@ -24,6 +25,10 @@ pub(crate) fn status(view: &StatusView, ink: &Ink) -> String {
             )
         )
     );
+    if !view.revoking.is_empty() {
+        out.push_str(&stops::unfinished(&view.revoking, ink));
+        out.push('\n');
+    }
     out.push_str(&format!(
         "  policy   {}\n",
         document(view.policy.as_ref(), "usher policy activate FILE", ink)
@@ -212,6 +217,7 @@ mod tests {
             targets: vec![],
             held: vec![],
             held_causes: vec![],
+            revoking: vec![],
             imports: vec![],
             policy: None,
             targets_document: None,

@@ -3,6 +3,7 @@
 mod changes;
 mod crashes;
 mod stopping;
+mod stops;
 mod urgent;
 
 use std::sync::{Mutex, PoisonError};

@@ -7,7 +7,7 @@ use cel::{Context, ExecutionError};
 use super::*;
 use crate::expr::functions::{ENVIRONMENT, FUNCTIONS};
 use crate::expr::signatures::SIGNATURES;
-use crate::expr::{Mapper, Rule};
+use crate::expr::{Declared, Mapper, Rule};
 
 const KINDS: [Kind; 13] = [
     Kind::Text,
@@ -82,7 +82,12 @@ fn evaluated(source: &str) -> Option<Result<(), ExecutionError>> {
 
 fn mistakes(source: &str) -> Vec<Mistake> {
     let program = ENVIRONMENT.as_ref().unwrap().compile(source).unwrap();
-    check(program.expression(), program.source_info(), &Declared::new()).1
+    check(
+        program.expression(),
+        program.source_info(),
+        About::Person(&Declared::new()),
+    )
+    .1
 }
 
 #[test]
@@ -152,9 +157,13 @@ fn what_is_refused_does_not_work_in_the_library() {
                 let Ok(program) = ENVIRONMENT.as_ref().unwrap().compile(&source) else {
                     continue;
                 };
-                if check(program.expression(), program.source_info(), &Declared::new())
-                    .1
-                    .is_empty()
+                if check(
+                    program.expression(),
+                    program.source_info(),
+                    About::Person(&Declared::new()),
+                )
+                .1
+                .is_empty()
                 {
                     continue;
                 }

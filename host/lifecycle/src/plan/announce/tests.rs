@@ -118,6 +118,7 @@ impl Case {
             apply: ApplyMode::Auto,
             depends_on: Vec::new(),
             pilot: pilots.get(&name.parse::<TargetName>().unwrap()).cloned(),
+            protection: Default::default(),
         };
         let targets: BTreeMap<TargetName, TargetFacts> = ["app", "vpn"]
             .map(|name| (name.parse().unwrap(), facts(name)))

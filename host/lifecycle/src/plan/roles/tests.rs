@@ -178,6 +178,7 @@ impl Life {
             apply: ApplyMode::Auto,
             depends_on: Vec::new(),
             pilot: None,
+            protection: Default::default(),
         };
         let input = PlanInput {
             records: std::slice::from_ref(&self.record),

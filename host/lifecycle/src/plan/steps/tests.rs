@@ -149,6 +149,7 @@ impl Case {
             apply: ApplyMode::Auto,
             depends_on: Vec::new(),
             pilot: None,
+            protection: Default::default(),
         };
         Self { slot, desired, facts }
     }

@@ -45,7 +45,7 @@ impl Running for SqlStore {
     ) -> Result<Recorded, StoreError> {
         let wanted = Claim {
             targets: vec![claim.clone()],
-            rests: Vec::new(),
+            ..Claim::default()
         };
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin("claiming urgent operations", context).await?;
