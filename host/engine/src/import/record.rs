@@ -94,9 +94,13 @@ impl<'p> Reader<'p> {
         } else {
             self.attributes_of(row, places, &mut wrong);
         }
+        let join = if wrong.is_empty() {
+            self.join(row, places, &mut wrong)
+        } else {
+            None
+        };
         match key {
             Some(key) if wrong.is_empty() => {
-                let join = self.join(row, places);
                 let digest = self.digest(join.as_deref());
                 Read::Good { key, digest, join }
             }
@@ -143,12 +147,25 @@ impl<'p> Reader<'p> {
     }
 
     /// What tells whose the record is, without regard to case.
-    fn join(&self, row: &Row<'_>, places: &Places) -> Option<String> {
+    fn join(&self, row: &Row<'_>, places: &Places, wrong: &mut Vec<Wrong>) -> Option<String> {
         let attribute = self.source.join.as_deref()?;
-        let mut columns = self.source.columns.iter();
-        let at = columns.position(|column| column.attribute == attribute)?;
+        let mut columns = self.source.columns.iter().enumerate();
+        let (at, column) = columns.find(|(_, column)| column.attribute == attribute)?;
         let text = row.fields.get(places.columns[at])?.trim();
-        (!text.is_empty()).then(|| text.to_lowercase())
+        let join = match cells::read(&column.kind, text) {
+            Ok(Cell::Absent) | Err(_) => return None,
+            // `007` is the number 7.
+            Ok(Cell::Integer(number)) => number.to_string(),
+            Ok(Cell::Text(_) | Cell::Boolean(_) | Cell::List(_)) => text.to_lowercase(),
+        };
+        if join.len() > KEY_BYTES_MAX {
+            wrong.push(Wrong {
+                column: Some(column.name.clone()),
+                message: format!("what records are joined by has more than {KEY_BYTES_MAX} bytes"),
+            });
+            return None;
+        }
+        Some(join)
     }
 
     /// What every cell must be.

@@ -55,8 +55,11 @@ impl<'a> Missing<'a> {
             accounts.any(|(known, observed)| known == slot && observed.state == AccountState::Enabled)
         };
         let mut missing = Missing::default();
+        let made_from = wish.policy.made_from.get(slot);
         for on in depends_on(slot, wish.policy, wish.targets) {
-            if given(&on) && !usable(&on) {
+            // What only observes makes nothing: only who is made from it has to wait for somebody else to make it.
+            let comes = runs(&on, wish.targets) || made_from.is_some_and(|from| from.contains(&*on));
+            if given(&on) && comes && !usable(&on) {
                 missing.accounts.insert(on.into_owned());
             }
         }
@@ -99,8 +102,8 @@ pub(super) fn order(
             let Some(other) = accounts.iter().find(|other| other.slot == *on) else {
                 continue;
             };
-            again |= !other.steps.is_empty() && account.slot != other.slot;
-            if is_to_go(account) && is_to_go(other) && runs(account, targets) {
+            again |= !other.steps.is_empty() && account.slot != other.slot && runs(&other.slot, targets);
+            if is_to_go(account) && is_to_go(other) && runs(&account.slot, targets) {
                 let before = first.entry(other.slot.clone()).or_default();
                 before.push(account.slot.clone());
             }
@@ -129,8 +132,8 @@ fn is_to_go(account: &AccountPlan) -> bool {
 }
 
 /// What only observes never goes: it is not waited for.
-fn runs(account: &AccountPlan, targets: &BTreeMap<TargetName, TargetFacts>) -> bool {
-    let apply = targets.get(&account.slot.target).map(|facts| facts.apply);
+fn runs(slot: &AccountSlot, targets: &BTreeMap<TargetName, TargetFacts>) -> bool {
+    let apply = targets.get(&slot.target).map(|facts| facts.apply);
     match apply {
         Some(ApplyMode::Manual | ApplyMode::Auto) => true,
         Some(ApplyMode::Observe) | None => false,

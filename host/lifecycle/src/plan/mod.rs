@@ -240,7 +240,7 @@ fn plan_with(
             if outside {
                 because.insert(0, format!("outside the pilot of target {}", slot.target));
             }
-            let confined = outside || wanted.account(slot).announced;
+            let confined = announce::confined(slot, outside, wanted.account(slot).announced, in_force, input);
             announce::announce(plan(&wanted), full.as_ref().map(plan), confined, because)
         })
         .collect();

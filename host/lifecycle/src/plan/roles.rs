@@ -112,7 +112,7 @@ impl<'a> Roles<'a> {
             roles.held = input.held.to_vec();
             roles.next_change = earliest(roles.next_change, roles.overlaps_end(input));
         } else if works {
-            roles.record(&ruled);
+            roles.record(input, &ruled);
         }
         Ok(roles)
     }
@@ -283,7 +283,7 @@ impl<'a> Roles<'a> {
     }
 
     /// What the next plan must know, and when overlaps end.
-    fn record(&mut self, ruled: &[bool]) {
+    fn record(&mut self, input: &PlanInput<'_>, ruled: &[bool]) {
         let separated = |place: usize| {
             let is_it = |duty: &Duty| matches!(duty, Duty::Role(of, _) if *of == place);
             self.policy
@@ -292,8 +292,10 @@ impl<'a> Roles<'a> {
                 .any(|separation| separation.of.iter().any(is_it))
         };
         // Of what is withheld only that is recorded: its overlap is over with this plan.
-        let given = self.givers.iter().zip(&self.given).filter(|(_, given)| **given);
-        let kept = given.filter_map(|(givers, _)| givers.kept);
+        let counts = |place: &usize| self.given[*place] || self.is_announced(*place);
+        let kept = (0..self.givers.len())
+            .filter(counts)
+            .filter_map(|place| self.givers[place].kept);
         self.next_change = earliest(self.next_change, kept.map(|kept| kept.until).min());
         let mut held = Vec::new();
         for (place, role) in self.policy.roles.iter().enumerate() {
@@ -305,6 +307,14 @@ impl<'a> Roles<'a> {
                     by_rule: by_rule || kept.is_some(),
                     since_lost: kept.map(|kept| kept.since),
                     withheld: false,
+                });
+            } else if self.is_announced(place) && (overlaps || separated(place)) {
+                // Once it gives again, it goes on where it was: with its overlap, and as held or not.
+                held.push(HeldRole {
+                    role: role.name.clone(),
+                    by_rule: by_rule || kept.is_some(),
+                    since_lost: kept.map(|kept| kept.since),
+                    withheld: kept.is_none() && !separation::was_given(input, &role.name),
                 });
             } else if self.is_withheld(place) && separated(place) {
                 held.push(HeldRole {

@@ -11,6 +11,7 @@ use super::PlanInput;
 use super::roles::{Givers, Roles};
 use crate::account::{AccountSlot, AccountState, ObservedAccount};
 use crate::expr::ExpressionError;
+use crate::name::RoleName;
 use crate::policy::{Duty, Role, Separation};
 use crate::state::IdentityState;
 
@@ -113,9 +114,18 @@ fn conflicts<'a>(roles: &Roles<'a>, input: &PlanInput<'_>, now: Timestamp) -> Ve
             .any(|exception| exception.separation == separation.name)
     };
     let has = |slot: &AccountSlot| roles.having().any(|role| role.accounts.contains(slot));
+    // What a role gave before it was put in observe is still there, and excludes as much as before.
+    let left = |slot: &AccountSlot, id: &str| {
+        let mut announced = roles.announced().into_iter();
+        announced.any(|place| gives(&roles.policy.roles[place], slot, id)) && has_entitlement(input, slot, id)
+    };
     let present = |duty: &Duty| match duty {
-        Duty::Role(place, _) => roles.given[*place],
-        Duty::Entitlement(slot, id) => has(slot) && roles.having().any(|role| gives(role, slot, id)),
+        Duty::Role(place, name) => {
+            roles.given[*place] || (roles.is_announced(*place) && was_given(input, name))
+        }
+        Duty::Entitlement(slot, id) => {
+            (has(slot) && roles.having().any(|role| gives(role, slot, id))) || left(slot, id)
+        }
     };
     let conflict = |separation: &'a Separation| Conflict {
         separation,
@@ -125,6 +135,12 @@ fn conflicts<'a>(roles: &Roles<'a>, input: &PlanInput<'_>, now: Timestamp) -> Ve
     conflicts
         .filter(|conflict| conflict.duties.len() > 1 && !excepted(conflict.separation))
         .collect()
+}
+
+/// The last plan gave the role, or a plan before it and no separation has kept it from them since.
+pub(super) fn was_given(input: &PlanInput<'_>, role: &RoleName) -> bool {
+    let mut held = input.held.iter();
+    held.any(|held| held.role == *role && held.since_lost.is_none() && !held.withheld)
 }
 
 fn gives(role: &Role, slot: &AccountSlot, id: &str) -> bool {

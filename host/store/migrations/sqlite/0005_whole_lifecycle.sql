@@ -2,8 +2,9 @@
 
 -- What tells that a record belongs to a person who is known already, folded; of another record with the same one. NULL: none.
 ALTER TABLE source_record ADD COLUMN join_key TEXT;
-CREATE INDEX source_record_join ON source_record (join_key) WHERE join_key IS NOT NULL;
+CREATE INDEX source_record_join ON source_record (join_key, identity) WHERE join_key IS NOT NULL;
 ALTER TABLE staged ADD COLUMN join_key TEXT;
+CREATE INDEX staged_join ON staged (snapshot, join_key) WHERE join_key IS NOT NULL;
 
 -- Who made a version of a document active. NULL: it is older than this column; the audit tells.
 ALTER TABLE document ADD COLUMN actor TEXT;

@@ -20,11 +20,15 @@ use crate::{Context, SnapshotState, StoreError};
 /// Most rows absorbed in one transaction, whatever the caller asks: about 20 ms.
 const ABSORB_ROWS_MAX: u32 = 1_000;
 
+/// Most records that are joined by one value: with more, it is rather a word for `not known` than a person's number, and who comes with it is
+/// somebody new on hold. `LIMIT 21` in [`CHUNK`] is one more.
+const JOINED_MAX: i64 = 20;
+
 const DOING: &str = "absorbing an import";
 
 /// One writer absorbs at a time: it numbers new identities. Held until the end of the transaction. PostgreSQL is asked to plan each statement
 /// afresh: a plan kept from the first chunks, when the tables were empty, reads all of them for every later one.
-const ONE_AT_A_TIME: &str =
+pub(super) const ONE_AT_A_TIME: &str =
     "SELECT 1, set_config('plan_cache_mode', 'force_custom_plan', true) FROM meta WHERE id = 1 FOR UPDATE";
 
 const OLDEST: &str = r#"
@@ -32,18 +36,31 @@ const OLDEST: &str = r#"
            p.public_id AS "snapshot.public_id", s.name AS "source.name"
     FROM snapshot p JOIN source s ON s.id = p.source WHERE p.state = 1 ORDER BY p.id LIMIT 1"#;
 
+/// Who a new record may belong to: of those whose record said the same before this file and is not in it with another word (`said`), and those
+/// whose record says it in this file (`says`), the first and the last; so it does not matter which of them is absorbed first. Looked at are as many
+/// as [`JOINED_MAX`] allows and one more.
 pub(crate) const CHUNK: &str = r#"
     SELECT r.id AS "source_record.id", g.key AS "staged.key", g.change AS "staged.change", g.attributes AS "staged.attributes",
            g.digest AS "staged.digest", r.attributes AS "source_record.attributes", r.digest AS "source_record.digest",
            r.missing_snapshots AS "source_record.missing_snapshots", r.absent_since_us AS "source_record.absent_since_us",
-           r.join_key AS "source_record.join_key", g.join_key AS "staged.join_key", g.joined_last AS "joined.last",
+           r.join_key AS "source_record.join_key", g.join_key AS "staged.join_key", g.first_said AS "joined.first_said", g.last_said AS "joined.last_said",
+           g.first_says AS "joined.first_says", g.last_says AS "joined.last_says", g.joined_count AS "joined.count",
            i.id AS "identity.id", i.public_id AS "identity.public_id", i.audit_key AS "identity.audit_key"
     FROM (SELECT key, change, attributes, digest, join_key,
-                 (SELECT min(o.identity) FROM source_record o WHERE o.join_key = staged.join_key) AS joined,
-                 (SELECT max(o.identity) FROM source_record o WHERE o.join_key = staged.join_key) AS joined_last
+                 (SELECT min(x.identity) FROM (SELECT o.identity FROM source_record o
+                      LEFT JOIN staged t ON t.snapshot = $1 AND t.key = o.key AND o.source = $2 AND t.change = 0
+                      WHERE o.join_key = staged.join_key AND (t.key IS NULL OR t.join_key = staged.join_key) LIMIT 21) x) AS first_said,
+                 (SELECT max(x.identity) FROM (SELECT o.identity FROM source_record o
+                      LEFT JOIN staged t ON t.snapshot = $1 AND t.key = o.key AND o.source = $2 AND t.change = 0
+                      WHERE o.join_key = staged.join_key AND (t.key IS NULL OR t.join_key = staged.join_key) LIMIT 21) x) AS last_said,
+                 (SELECT min(x.identity) FROM (SELECT o.identity FROM staged t JOIN source_record o ON o.key = t.key AND o.source = $2
+                      WHERE t.snapshot = $1 AND t.join_key = staged.join_key AND t.change = 0 LIMIT 21) x) AS first_says,
+                 (SELECT max(x.identity) FROM (SELECT o.identity FROM staged t JOIN source_record o ON o.key = t.key AND o.source = $2
+                      WHERE t.snapshot = $1 AND t.join_key = staged.join_key AND t.change = 0 LIMIT 21) x) AS last_says,
+                 (SELECT count(*) FROM (SELECT 1 AS one FROM source_record o WHERE o.join_key = staged.join_key LIMIT 21) x) AS joined_count
           FROM staged WHERE snapshot = $1 ORDER BY key LIMIT $3) g
     LEFT JOIN source_record r ON r.key = g.key AND r.source = $2
-    LEFT JOIN identity i ON i.id = coalesce(r.identity, g.joined)
+    LEFT JOIN identity i ON i.id = coalesce(r.identity, g.first_said, g.first_says)
     ORDER BY g.key"#;
 
 const INSERT_IDENTITIES: &str = "
@@ -98,7 +115,7 @@ struct Changes {
     updates: Vec<RecordUpdate>,
     touched: Vec<i64>,
     /// Whom new records of this chunk made, by what tells that others belong to them.
-    made: HashMap<String, Subject>,
+    made: HashMap<String, (Subject, i64)>,
     /// New people of whom nobody can tell whether they are others.
     ambiguous: Vec<Subject>,
 }

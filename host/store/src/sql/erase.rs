@@ -9,6 +9,7 @@ use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
+use super::absorb::ONE_AT_A_TIME;
 use super::audit_rows::{ERASED, SubjectKey};
 use super::cells::{Cells, failed, json_of, micros, numbers};
 use super::db::{Sql, query};
@@ -42,7 +43,8 @@ const EMPTY_ROWS: &str = "
 const UNUSED_STAGED: &str = "
     DELETE FROM staged
     WHERE snapshot IN (SELECT p.id FROM snapshot p WHERE p.state IN (0, 3))
-      AND key IN (SELECT r.key FROM source_record r WHERE r.identity = $1)";
+      AND (key IN (SELECT r.key FROM source_record r WHERE r.identity = $1)
+           OR join_key IN (SELECT r.join_key FROM source_record r WHERE r.identity = $1))";
 
 const EMPTY_ACCOUNTS: &str = "
     UPDATE account SET state = 0, external_id = NULL, attributes = '{}', entitlements = '{}', version = NULL, written = NULL,
@@ -70,6 +72,13 @@ impl Erasure for SqlStore {
         let (operations, clear) = self.to_erase(number).await?;
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, context).await?;
+        if write.tx.is_shared() {
+            // Whoever absorbs might be joining a record to this person.
+            query(ONE_AT_A_TIME)
+                .execute(&mut write.tx)
+                .await
+                .map_err(failed(DOING))?;
+        }
         refuse_while_unabsorbed(&mut write.tx).await?;
         must_be_unchanged(&mut write, &row).await?;
         let records = empty(&mut write, number, &operations).await?;

@@ -38,9 +38,15 @@ const MOVE: &str = "
     UPDATE source_record SET identity = $3
     WHERE key = $1 AND source = (SELECT id FROM source WHERE name = $2) AND identity = $4";
 
-/// Records that are left, and accounts that are or may be there.
+/// Records that are left; accounts that are or may be there, or are being made; security holds.
 const LEFT: &str = "
-    SELECT (SELECT count(*) FROM source_record WHERE identity = $1), (SELECT count(*) FROM account WHERE identity = $1 AND state <> $2)";
+    SELECT (SELECT count(*) FROM source_record WHERE identity = $1),
+           (SELECT count(*) FROM account a WHERE a.identity = $1
+            AND (a.state <> $2 OR EXISTS (SELECT 1 FROM operation o WHERE o.account = a.id AND o.state < 4))),
+           (SELECT count(*) FROM personal_fact WHERE identity = $1 AND kind = 1 AND ended_us IS NULL)";
+
+/// Who is left without a record is no person of their own: nothing is planned for them any more, and they can be erased. 4 is `departed`.
+const DEPART: &str = "UPDATE identity SET state = 4, next_change_us = NULL WHERE id = $1";
 
 impl SqlStore {
     /// A hold on somebody new of whom nobody can tell whether they are somebody else.
@@ -104,7 +110,7 @@ impl SqlStore {
                 "somebody else has moved that record meanwhile".to_owned(),
             ));
         }
-        refuse_orphans(&mut write, &before).await?;
+        let left = leave(&mut write, &before).await?;
         let (from, to) = (IdentityId::new(before.id), IdentityId::new(after.id));
         for subject in [before, after] {
             query(TOUCH)
@@ -117,7 +123,9 @@ impl SqlStore {
                 event: "identity.record-moved",
                 subject: Some(subject),
                 cause: NO_CAUSE,
-                payload: json!({ "source": source, "key": key, "from": from, "to": to, "reason": reason }),
+                payload: json!({
+                    "source": source, "key": key, "from": from, "to": to, "reason": reason, "records-left": left,
+                }),
             });
         }
         write
@@ -142,23 +150,36 @@ async fn owner(write: &mut Write<'_>, source: &SourceName, key: &str) -> Result<
     subject(&Cells::new(&row, "identity.id")?)
 }
 
-/// Nobody is left who has accounts and no source that says when they end.
-async fn refuse_orphans(write: &mut Write<'_>, before: &Subject) -> Result<(), StoreError> {
+/// How many records are left to whom one was taken from. Nobody is left who has accounts, or will have, and no source that says when they end; and a
+/// security hold does not lose the person it is about.
+async fn leave(write: &mut Write<'_>, before: &Subject) -> Result<i64, StoreError> {
     let row = query(LEFT)
         .bind(before.number)
         .bind(AccountState::Absent as i64)
         .fetch_one(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
-    let (records, accounts): (i64, i64) = (
-        row.at(0).map_err(failed(DOING))?,
-        row.at(1).map_err(failed(DOING))?,
-    );
-    if records > 0 || accounts == 0 {
-        return Ok(());
+    let cell = |place| row.at::<i64>(place).map_err(failed(DOING));
+    let (records, accounts, holds) = (cell(0)?, cell(1)?, cell(2)?);
+    if records > 0 {
+        return Ok(records);
     }
     let who = IdentityId::new(before.id);
-    Err(StoreError::Stale(format!(
-        "it is the only record of {who}, who has accounts ({accounts}): unlink those first, or nobody would ever end them"
-    )))
+    if holds > 0 {
+        return Err(StoreError::Stale(format!(
+            "it is the only record of {who}, who is on a security hold: hold the other person first, then end that hold"
+        )));
+    }
+    if accounts > 0 {
+        return Err(StoreError::Stale(format!(
+            "it is the only record of {who}, who has accounts, or operations to make some ({accounts}): take those away first (hold them, or \
+             unlink the accounts), or nobody would ever end them"
+        )));
+    }
+    query(DEPART)
+        .bind(before.number)
+        .execute(&mut write.tx)
+        .await
+        .map_err(failed(DOING))?;
+    Ok(0)
 }

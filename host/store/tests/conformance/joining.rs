@@ -1,7 +1,7 @@
 //! Several records of one person: what tells that they belong together, and a person's word where nothing does.
 
 use usher_lifecycle::facts::HoldKind;
-use usher_store::StoreError;
+use usher_store::{Erasure as _, StoreError};
 
 use super::*;
 
@@ -180,10 +180,73 @@ async fn nobody_with_accounts_is_left_without_a_record() {
         "{refused:?}"
     );
     assert_eq!(families(&store).await, [vec!["hr/p00"], vec!["hr/p01"]]);
+    // Nor is somebody whose account is about to be made.
+    let third = upsert("p02", "third");
+    import(&store, "hr", &[third], 4).await;
+    let third = store.identities_page(None, 10).await.unwrap().remove(2);
+    commit(&store, &[planned(&third, vec![create("app")])], 4).await;
+    let refused = store
+        .move_record(&name("hr"), "p02", rows[0].id, "the same man", &context(4))
+        .await;
+    assert!(matches!(refused, Err(StoreError::Stale(_))), "{refused:?}");
     // Who has none can be: the other way round.
     store
         .move_record(&name("hr"), "p01", rows[0].id, "the same man", &context(5))
         .await
         .unwrap();
-    assert_eq!(families(&store).await, [vec!["hr/p00", "hr/p01"], Vec::new()]);
+    assert_eq!(
+        families(&store).await,
+        [vec!["hr/p00", "hr/p01"], Vec::new(), vec!["hr/p02"]]
+    );
+    let empty = again(&store, &rows[1]).await;
+    assert_eq!(empty.state, Some(IdentityState::Departed), "and can be erased");
+    let mut nobody = planned(&empty, Vec::new());
+    nobody.state = IdentityState::Departed;
+    commit(&store, &[nobody], 6).await;
+    store.erase(empty.id, "nobody", &context(7)).await.unwrap();
+}
+
+/// What a record says in the same file counts, not what it said before: whichever is absorbed first.
+#[tokio::test]
+async fn who_says_something_else_from_now_on_is_not_joined() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    import(&store, "hr", &[joined("m", "Ann", Some("a.lee@x"))], 0).await;
+    // Alan gets the address that Ann had; his key comes before hers and after hers.
+    let file = [
+        joined("a", "Alan", Some("a.lee@x")),
+        joined("m", "Ann", Some("ann.lee@x")),
+        joined("z", "Ann again", Some("ann.lee@x")),
+    ];
+    import(&store, "hr", &file, 1).await;
+    assert_eq!(families(&store).await, [vec!["hr/m", "hr/z"], vec!["hr/a"]]);
+}
+
+#[tokio::test]
+async fn who_says_it_for_the_first_time_is_joined_in_the_same_file() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    import(&store, "hr", &[joined("m", "Ann", None)], 0).await;
+    let file = [
+        joined("a", "Ann's other contract", Some("7")),
+        joined("m", "Ann", Some("7")),
+        joined("z", "Ann's third", Some("7")),
+    ];
+    import(&store, "hr", &file, 1).await;
+    assert_eq!(families(&store).await, [vec!["hr/a", "hr/m", "hr/z"]]);
+}
+
+/// A word for `not known` makes no person of many.
+#[tokio::test]
+async fn too_many_records_with_one_word_are_no_person() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    let file: Vec<StagedRecord> = (0..50)
+        .map(|n| joined(&format!("c{n:02}"), "x", Some("unknown")))
+        .collect();
+    import(&store, "hr", &file, 0).await;
+    let people = store.identities_page(None, 100).await.unwrap();
+    let largest = people.iter().map(|row| row.records.len()).max();
+    assert_eq!((people.len(), largest), (31, Some(20)));
+    assert!(people[1..].iter().all(|row| row.holds.len() == 1));
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::*;
+use crate::account::Written;
 use crate::connector::Capabilities;
 use crate::facts::{Hold, SourceRecord};
 use crate::policy::parse;
@@ -84,6 +85,14 @@ impl Case {
 
     fn has(mut self, target: &str, state: AccountState, entitlements: &[&str]) -> Self {
         self.accounts.push((slot(target), observed(state, entitlements)));
+        self
+    }
+
+    /// Usher has written to every account there is.
+    fn ours(mut self) -> Self {
+        for (_, account) in &mut self.accounts {
+            account.written = Some(Written::of(&account.attributes, &account.attributes));
+        }
         self
     }
 
@@ -310,4 +319,30 @@ proptest! {
             prop_assert_eq!(expected, now, "{} of {:?}", account.slot, before);
         }
     }
+}
+
+/// Usher takes back what it gave, whatever becomes of a pilot: who leaves keeps nothing because they are outside of it, or because it fails.
+#[test]
+fn a_leaver_loses_what_usher_gave_outside_the_pilot_too() {
+    for pilot in ["has(identity.job) && identity.job == 'it'", "identity.end == 'x'"] {
+        let mut case = Case::new("", "sales")
+            .has("app", AccountState::Enabled, &["staff"])
+            .ours();
+        case.pilot = Some(pilot);
+        case.end = Some("2026-02-01");
+        assert_eq!(
+            told(&case.plan())[0],
+            "app: app: disable, app: revoke staff",
+            "{pilot}"
+        );
+    }
+}
+
+/// A role in observe keeps nobody's account and holds on to nothing it does not give itself.
+#[test]
+fn a_role_in_observe_keeps_nothing_that_others_gave() {
+    let case = Case::new("observe = true", "sales")
+        .has("vpn", AccountState::Enabled, &["in", "old"])
+        .ours();
+    assert_eq!(told(&case.plan())[1], "vpn: vpn: revoke old");
 }

@@ -8,7 +8,7 @@ use super::super::SqlStore;
 use super::super::cells::{Cells, hex};
 use super::super::db::Row;
 use super::super::write::{Entry, Subject, Write};
-use super::{Accepted, Changes, RecordUpdate};
+use super::{Accepted, Changes, JOINED_MAX, RecordUpdate};
 use crate::{Context, StoreError};
 
 impl SqlStore {
@@ -50,7 +50,7 @@ impl SqlStore {
                 if several {
                     changes.ambiguous.push(subject);
                 } else if let Some(join) = &join {
-                    changes.made.insert(join.clone(), subject);
+                    changes.made.insert(join.clone(), (subject, 1));
                 }
                 (subject, "identity.created")
             }
@@ -76,17 +76,35 @@ impl SqlStore {
 fn owner(
     cells: &Cells<'_>,
     join: Option<&String>,
-    changes: &Changes,
+    changes: &mut Changes,
 ) -> Result<(Option<Subject>, bool), StoreError> {
     let Some(join) = join else {
         return Ok((None, false));
     };
-    let last: Option<i64> = cells.get("joined.last")?;
-    let Some(last) = last else {
-        return Ok((changes.made.get(join).copied(), false));
-    };
+    let mut found = Vec::new();
+    for cell in [
+        "joined.first_said",
+        "joined.first_says",
+        "joined.last_said",
+        "joined.last_says",
+    ] {
+        found.extend(cells.get::<Option<i64>>(cell)?);
+    }
+    if cells.get::<i64>("joined.count")? >= JOINED_MAX {
+        return Ok((None, true));
+    }
+    if found.is_empty() {
+        return Ok(match changes.made.get_mut(join) {
+            Some((_, records)) if *records >= JOINED_MAX => (None, true),
+            Some((subject, records)) => {
+                *records += 1;
+                (Some(*subject), false)
+            }
+            None => (None, false),
+        });
+    }
     let number: i64 = cells.get("identity.id")?;
-    if number != last {
+    if found.iter().any(|one| *one != number) {
         return Ok((None, true));
     }
     let subject = Subject {
