@@ -10,8 +10,8 @@ const PEOPLE: usize = 40;
 fn people() -> String {
     let row = |n: usize| {
         let contract = ["permanent", "external", ""][n % 3];
-        let end = if n % 7 == 0 { "2026-03-05" } else { "" };
-        let away = if n % 11 == 0 { "2026-03-01" } else { "" };
+        let end = if n.is_multiple_of(7) { "2026-03-05" } else { "" };
+        let away = if n.is_multiple_of(11) { "2026-03-01" } else { "" };
         format!("{n},P{n},,{contract},2026-03-01,{end},{away},,\n")
     };
     (1..=PEOPLE).map(row).collect()

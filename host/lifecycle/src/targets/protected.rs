@@ -254,11 +254,11 @@ mod tests {
         target.protection(&["handle".to_owned()])
     }
 
-    fn attributes(value: Value) -> Attributes {
+    fn attributes(value: &Value) -> Attributes {
         value.as_object().cloned().unwrap()
     }
 
-    fn why(protection: &Protection, id: &str, value: Value) -> Option<String> {
+    fn why(protection: &Protection, id: &str, value: &Value) -> Option<String> {
         protection.of(id, &attributes(value))
     }
 
@@ -277,42 +277,42 @@ password = { env = 'APP' }
     #[test]
     fn nothing_is_protected_unless_said() {
         let none = protection("[targets.app]\nconnector = 'sim'\n");
-        assert_eq!(why(&none, "root", json!({ "username": "root" })), None);
-        assert_eq!(none.of_new(&attributes(json!({ "username": "usher" }))), None);
+        assert_eq!(why(&none, "root", &json!({ "username": "root" })), None);
+        assert_eq!(none.of_new(&attributes(&json!({ "username": "usher" }))), None);
     }
 
     #[test]
     fn ids_are_protected_in_any_case() {
         let some = protection("[targets.app]\nconnector = 'sim'\nprotected = { ids = ['Break-Glass'] }\n");
-        insta::assert_snapshot!(why(&some, "break-glass", json!({})).unwrap(), @"its id is among the protected ones of its target");
-        assert_eq!(why(&some, "other", json!({ "username": "break-glass" })), None);
+        insta::assert_snapshot!(why(&some, "break-glass", &json!({})).unwrap(), @"its id is among the protected ones of its target");
+        assert_eq!(why(&some, "other", &json!({ "username": "break-glass" })), None);
     }
 
     #[test]
     fn whom_usher_signs_in_as_is_derived_where_a_name_is_given() {
         let derived = protection(SQL);
-        insta::assert_snapshot!(why(&derived, "usher", json!({})).unwrap(), @"it is the account Usher itself signs in with");
+        insta::assert_snapshot!(why(&derived, "usher", &json!({})).unwrap(), @"it is the account Usher itself signs in with");
         for name in ["username", "handle", "sAMAccountName"] {
-            assert!(why(&derived, "17", json!({ name: "USHER" })).is_some(), "{name}");
+            assert!(why(&derived, "17", &json!({ name: "USHER" })).is_some(), "{name}");
         }
-        assert_eq!(why(&derived, "17", json!({ "nickname": "usher" })), None);
+        assert_eq!(why(&derived, "17", &json!({ "nickname": "usher" })), None);
         assert!(
             derived
-                .of_new(&attributes(json!({ "username": "usher" })))
+                .of_new(&attributes(&json!({ "username": "usher" })))
                 .is_some()
         );
         let basic = "[targets.app]\nconnector = 'scim'\nhttp-auth = { basic = { username = 'bot', password = { env = 'P' } } }\n[[targets.app.grants.http]]\nscheme = 'https'\nhost = 'app.example.com'\n";
-        assert!(why(&protection(basic), "bot", json!({})).is_some());
+        assert!(why(&protection(basic), "bot", &json!({})).is_some());
     }
 
     #[test]
     fn what_the_document_says_of_own_accounts_counts_instead() {
         let said =
             protection(&SQL.replace("connector = 'sql'", "connector = 'sql'\nprotected.own = ['svc']"));
-        assert_eq!(why(&said, "usher", json!({})), None);
-        assert!(why(&said, "svc", json!({})).is_some());
+        assert_eq!(why(&said, "usher", &json!({})), None);
+        assert!(why(&said, "svc", &json!({})).is_some());
         let none = protection(&SQL.replace("connector = 'sql'", "connector = 'sql'\nprotected.own = []"));
-        assert_eq!(why(&none, "usher", json!({})), None);
+        assert_eq!(why(&none, "usher", &json!({})), None);
     }
 
     const FILTER: &str = "[targets.app]\nconnector = 'sim'\nprotected.when = \"account.username == 'root' || account.username.startsWith('svc-') || account.id == '0'\"\n";
@@ -326,7 +326,7 @@ password = { env = 'APP' }
             ("0", "ann", true),
             ("7", "ann", false),
         ] {
-            let found = why(&rule, id, json!({ "username": username, "id": "0" }));
+            let found = why(&rule, id, &json!({ "username": username, "id": "0" }));
             assert_eq!(found.is_some(), protected, "{id} {username}: {found:?}");
         }
     }
@@ -334,13 +334,16 @@ password = { env = 'APP' }
     #[test]
     fn what_cannot_be_said_is_protected_once_it_is_there() {
         let rule = protection(FILTER);
-        insta::assert_snapshot!(why(&rule, "7", json!({})).unwrap(), @"whether the target protects it cannot be said, so it is protected: `username` is absent for this account; ask with has(account.username) or account.?username");
+        insta::assert_snapshot!(why(&rule, "7", &json!({})).unwrap(), @"whether the target protects it cannot be said, so it is protected: `username` is absent for this account; ask with has(account.username) or account.?username");
         let long = "x".repeat(5_000);
-        assert!(why(&rule, &long, json!({ "username": "ann" })).is_some());
-        assert!(why(&rule, "7", json!({ "username": long })).is_some());
-        assert_eq!(rule.of_new(&attributes(json!({}))), None, "but it may be made");
-        assert!(rule.of_new(&attributes(json!({ "username": "svc-x" }))).is_some());
-        assert_eq!(rule.of_new(&attributes(json!({ "username": "ann" }))), None);
+        assert!(why(&rule, &long, &json!({ "username": "ann" })).is_some());
+        assert!(why(&rule, "7", &json!({ "username": long })).is_some());
+        assert_eq!(rule.of_new(&attributes(&json!({}))), None, "but it may be made");
+        assert!(
+            rule.of_new(&attributes(&json!({ "username": "svc-x" })))
+                .is_some()
+        );
+        assert_eq!(rule.of_new(&attributes(&json!({ "username": "ann" }))), None);
     }
 
     #[test]
