@@ -62,6 +62,18 @@ fn a_file_that_ends_forty_people_is_held_whole_until_a_person_decides() {
     rehearsal.succeed(&["policy", "activate", "policy.toml"]).unwrap();
     assert!(held(&rehearsal).is_empty());
 
+    // Some end by their dates in between: few enough.
+    let morning = [
+        "import",
+        DAYS[0].file,
+        "--source",
+        "hr",
+        "--now",
+        "2026-03-04T07:00:00Z",
+    ];
+    rehearsal.succeed(&morning).unwrap();
+    rehearsal.expect(&["apply"], &[0, 5]).unwrap();
+    assert!(held(&rehearsal).is_empty());
     let before = active(&rehearsal);
     std::fs::write(
         rehearsal.folder().join("leavers.csv"),
