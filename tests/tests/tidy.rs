@@ -529,6 +529,11 @@ fn the_architecture_page_shows_the_account_table_of_the_code() {
         read("host/ARCHITECTURE.md").contains(table.trim()),
         "copy host/lifecycle/account-table.md into host/ARCHITECTURE.md"
     );
+    let table = read("host/lifecycle/situation-table.md");
+    assert!(
+        read("host/ARCHITECTURE.md").contains(table.trim()),
+        "copy host/lifecycle/situation-table.md into host/ARCHITECTURE.md"
+    );
 }
 
 #[test]

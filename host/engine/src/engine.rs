@@ -45,13 +45,14 @@ impl Engine {
         }
     }
 
-    /// Puts right what the last run left: accepted imports become facts, operations that were under way read back first. Doing it twice
+    /// Puts right what the last run left: accepted imports become facts, accepted reconciles take effect, operations that were under way read back first. Doing it twice
     /// does nothing the second time.
     ///
     /// # Errors
     /// The store fails.
     pub async fn recover(&self) -> Result<Recovered, EngineError> {
         let absorbed = self.absorb_all(0, &NoProgress).await?;
+        self.settle_reconciles(&NoProgress).await?;
         let operations = self.ports.store.recover(&self.context(Actor::Usher)).await?;
         Ok(Recovered { absorbed, operations })
     }

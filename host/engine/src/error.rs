@@ -39,6 +39,9 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// A target did not answer as it must for what was asked. Nothing took effect; try again when it does.
+    #[error(transparent)]
+    Unanswered(TargetError),
     /// The store is frozen: nothing runs until a person has looked and thawed it. What was planned is queued.
     #[error("the store is frozen, so nothing runs: {0}")]
     Frozen(String),
@@ -57,7 +60,7 @@ impl From<StoreError> for EngineError {
     }
 }
 
-/// A target that cannot be activated.
+/// A target that cannot be activated, or does not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("target {target}: {reason}")]
 pub struct TargetError {

@@ -14,6 +14,7 @@ mod personal;
 pub mod plan;
 pub mod ports;
 mod progress;
+pub mod reconcile;
 pub mod run;
 pub mod serve;
 #[cfg(any(test, feature = "sim"))]

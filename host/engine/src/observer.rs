@@ -150,6 +150,26 @@ pub enum Seen {
         /// What.
         message: String,
     },
+    /// A target was reconciled by the clock.
+    Reconciled {
+        /// Which.
+        target: TargetName,
+        /// Accounts listed.
+        listed: u64,
+        /// Accounts that differed although nobody here changed them.
+        drifted: u64,
+        /// Why the list was not believed, if so.
+        refused: Option<String>,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A target could not be reconciled; it is tried again when its time comes.
+    NotReconciled {
+        /// Which.
+        target: TargetName,
+        /// Why.
+        message: String,
+    },
     /// Whether the store is frozen, and why. Told when it changes.
     Frozen(Option<String>),
 }

@@ -87,10 +87,29 @@ pub enum Point {
     BeforeOutcome,
     /// It has been recorded.
     AfterOutcome,
+    /// A page of a target's accounts is staged.
+    PageStaged,
+    /// A reconcile is accepted.
+    ReconcileAccepted,
+    /// A chunk of an accepted reconcile has taken effect.
+    TookEffect,
+    /// A reaction is about to disable an account that nobody owns.
+    BeforeReaction,
+    /// The target has answered; the store does not know.
+    AfterReaction,
 }
 
 impl Point {
-    /// All points.
+    /// Those that a reconcile passes.
+    pub const OF_RECONCILE: [Self; 5] = [
+        Self::PageStaged,
+        Self::ReconcileAccepted,
+        Self::TookEffect,
+        Self::BeforeReaction,
+        Self::AfterReaction,
+    ];
+
+    /// Those that imports, plans and operations pass.
     pub const ALL: [Self; 14] = [
         Self::Staged,
         Self::Accepted,
@@ -125,6 +144,11 @@ impl Point {
             Self::AfterCall => "after-call",
             Self::BeforeOutcome => "before-outcome",
             Self::AfterOutcome => "after-outcome",
+            Self::PageStaged => "page-staged",
+            Self::ReconcileAccepted => "reconcile-accepted",
+            Self::TookEffect => "took-effect",
+            Self::BeforeReaction => "before-reaction",
+            Self::AfterReaction => "after-reaction",
         }
     }
 }

@@ -13,6 +13,12 @@ pub enum Phase {
     Planning,
     /// Operations are carried out.
     Running,
+    /// Identities are read, to tell whose accounts are.
+    Knowing,
+    /// Accounts of a target are listed and compared.
+    Listing,
+    /// A reconcile takes effect.
+    Settling,
 }
 
 impl Phase {
@@ -24,6 +30,9 @@ impl Phase {
             Self::Absorbing => "absorbing",
             Self::Planning => "planning",
             Self::Running => "running",
+            Self::Knowing => "reading identities",
+            Self::Listing => "listing accounts",
+            Self::Settling => "settling",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use usher_engine::{Ending, Observer, Outcomes, Part, Seen};
 
-use crate::metrics::{FailureLabels, Metrics, OperationLabels, PartLabels, TargetLabels};
+use crate::metrics::{FailureLabels, Metrics, OperationLabels, PartLabels, ReconcileLabels, TargetLabels};
 
 /// Told by the loop what happens; counts it, and remembers when each part was last alive.
 #[derive(Debug)]
@@ -145,6 +145,31 @@ impl Observer for Board {
                 let labels = PartLabels { part: part.name() };
                 metrics.hindered.get_or_create(&labels).inc();
                 self.in_trouble(part, message);
+            }
+            Seen::Reconciled {
+                target,
+                drifted,
+                refused,
+                ..
+            } => {
+                let target = target.to_string();
+                let outcome = if refused.is_some() { "refused" } else { "done" };
+                let labels = ReconcileLabels {
+                    target: target.clone(),
+                    outcome,
+                };
+                metrics.reconciles.get_or_create(&labels).inc();
+                metrics
+                    .drifted
+                    .get_or_create(&TargetLabels { target })
+                    .inc_by(drifted);
+            }
+            Seen::NotReconciled { target, .. } => {
+                let labels = ReconcileLabels {
+                    target: target.to_string(),
+                    outcome: "failed",
+                };
+                metrics.reconciles.get_or_create(&labels).inc();
             }
             Seen::Frozen(reason) => {
                 metrics.frozen.set(i64::from(reason.is_some()));

@@ -45,6 +45,13 @@ pub(crate) struct TargetLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReconcileLabels {
+    pub(crate) target: String,
+    /// `done`, `refused` or `failed`.
+    pub(crate) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct PartLabels {
     pub(crate) part: &'static str,
 }
@@ -80,6 +87,8 @@ pub(crate) struct Metrics {
     pub(crate) recovered: Counter,
     pub(crate) rejoined: Counter,
     pub(crate) rests: Family<TargetLabels, Counter>,
+    pub(crate) reconciles: Family<ReconcileLabels, Counter>,
+    pub(crate) drifted: Family<TargetLabels, Counter>,
     pub(crate) store_failures: Family<FailureLabels, Counter>,
     pub(crate) hindered: Family<PartLabels, Counter>,
     pub(crate) queue: Family<QueueLabels, Gauge>,
@@ -110,6 +119,8 @@ impl Default for Metrics {
             recovered: Counter::default(),
             rejoined: Counter::default(),
             rests: Family::default(),
+            reconciles: Family::default(),
+            drifted: Family::default(),
             store_failures: Family::default(),
             hindered: Family::default(),
             queue: Family::default(),
@@ -206,6 +217,16 @@ impl Metrics {
             "rests",
             "Times a target had to be left alone for a while",
             self.rests.clone(),
+        );
+        usher.register(
+            "reconciles",
+            "Times a target was reconciled by the clock, and how that ended",
+            self.reconciles.clone(),
+        );
+        usher.register(
+            "drifted_accounts",
+            "Accounts found to differ although nobody here changed them",
+            self.drifted.clone(),
         );
         usher.register(
             "queue_operations",

@@ -57,6 +57,8 @@ pub struct StoredAccount {
     pub observed: ObservedAccount,
     /// When it told us.
     pub observed_at: Option<Timestamp>,
+    /// Since when it is missing: the target has it no more, though nobody here deleted it.
+    pub missing_since: Option<Timestamp>,
     /// Operations not at an end, in order.
     pub open: Vec<OpenOperation>,
 }

@@ -16,6 +16,7 @@ mod documents;
 mod erase;
 mod error;
 mod facts;
+mod found;
 mod freeze;
 mod held_causes;
 mod identities;
@@ -24,6 +25,7 @@ mod operations;
 mod personal_facts;
 mod planning;
 pub mod postgres;
+mod reconciles;
 mod replicas;
 mod reservations;
 mod running;
@@ -39,6 +41,9 @@ pub use documents::{Artifact, ArtifactInfo, Document, DocumentKind, Documents, N
 pub use erase::{Erased, Erasure};
 pub use error::{DiskTrouble, StoreError};
 pub use facts::{Change, FactsStore, IndexEntry, NewSnapshot, Snapshot, SnapshotState, StagedRecord};
+pub use found::{
+    FoundAccount, FoundAccounts, FoundCandidate, FoundDecision, FoundFilter, FoundOwner, FoundTotal,
+};
 pub use freeze::{Freeze, Freezing};
 pub use held_causes::{
     EXAMPLES_MAX, HELD_CAUSES_MAX, HELD_OPERATIONS_MAX, HeldCause, HeldCauses, HeldExample, HeldState, Judged,
@@ -54,6 +59,11 @@ pub use personal_facts::{
     PersonalFacts, REASON_BYTES_MAX, StoredFact,
 };
 pub use planning::{DocumentVersions, NewOperation, Outdated, PlanCommit, Planned, Planning};
+pub use reconciles::{
+    AccountChange, AccountRef, Known, KnownFound, KnownKind, KnownOwner, KnownPerson, Matched,
+    MatchedIdentity, ReconcileRef, ReconcileRow, ReconcileState, Reconciles, Sighting, StagedAccount,
+    Unlisted,
+};
 pub use replicas::{Duty, Membership, Replicas, Wakes};
 pub use reservations::{
     BAR_MAX, CANDIDATES_MAX, NameRequest, NamesTaken, RESERVED_BYTES_MAX, Reservations, StoredReservation,
@@ -76,6 +86,8 @@ pub trait Store:
     + Reservations
     + Identities
     + Planning
+    + Reconciles
+    + FoundAccounts
     + Operations
     + HeldCauses
     + Running
@@ -97,6 +109,8 @@ impl<T> Store for T where
         + Reservations
         + Identities
         + Planning
+        + Reconciles
+        + FoundAccounts
         + Operations
         + HeldCauses
         + Running

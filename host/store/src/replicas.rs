@@ -25,6 +25,8 @@ pub enum Duty {
     Planning,
     /// Sealing the audit.
     Sealing,
+    /// Reconciling targets. A second one would throw away what the first has listed.
+    Reconciling,
 }
 
 impl Duty {
@@ -33,6 +35,7 @@ impl Duty {
         match self {
             Self::Planning => "planning",
             Self::Sealing => "sealing",
+            Self::Reconciling => "reconciling",
         }
     }
 }

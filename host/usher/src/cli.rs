@@ -137,6 +137,13 @@ pub(crate) enum Command {
     Release(commands::held::Release),
     /// Keep from running what a budget holds.
     Reject(commands::held::Reject),
+    /// Compare a target's accounts with what is remembered of them.
+    Reconcile(commands::reconcile::Reconcile),
+    /// Accounts of targets that are not plainly linked to a person.
+    Accounts(commands::accounts::Accounts),
+    /// Decide whose an account is.
+    #[command(subcommand)]
+    Account(commands::account::AccountCommand),
     /// One connected system.
     #[command(subcommand)]
     Target(commands::target::TargetCommand),

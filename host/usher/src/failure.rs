@@ -222,6 +222,9 @@ impl From<EngineError> for Failure {
         let message = error.to_string();
         match error {
             EngineError::Document(errors) => errors.into(),
+            EngineError::Unanswered(_) => Self::new(Exit::Target, message).advice(
+                "nothing took effect; see what is wrong with `usher target check TARGET`, then try again",
+            ),
             EngineError::Targets(_) => Self::new(Exit::Target, message)
                 .advice("nothing was activated; correct the document, or add the connector"),
             EngineError::NotActive(_) | EngineError::NotFound(_) => Self::new(Exit::BadInput, message),

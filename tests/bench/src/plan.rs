@@ -233,6 +233,7 @@ impl Under {
             exceptions: &row.exceptions,
             reservations: &row.reservations,
             holds: &row.holds,
+            missing: &[],
         };
         match planner {
             Some(planner) => planner.plan(&input, &self.targets, &self.zones, now),

@@ -31,6 +31,8 @@ pub(crate) struct Thought {
     /// The open operations of each account.
     pub(crate) open: BTreeMap<AccountSlot, Vec<OpenOperation>>,
     pub(crate) accounts: Vec<(AccountSlot, ObservedAccount)>,
+    /// Those that their targets were found not to have any more.
+    pub(crate) missing: Vec<AccountSlot>,
     pub(crate) plan: IdentityPlan,
 }
 
@@ -84,18 +86,28 @@ impl Engine {
     ) -> Thought {
         let mut open = BTreeMap::new();
         let mut accounts = Vec::with_capacity(row.accounts.len());
+        let mut missing = Vec::new();
         for account in &mut row.accounts {
             if !account.open.is_empty() {
                 open.insert(account.slot.clone(), std::mem::take(&mut account.open));
             }
+            if account.missing_since.is_some() {
+                missing.push(account.slot.clone());
+            }
             let observed = std::mem::replace(&mut account.observed, ObservedAccount::absent());
             accounts.push((account.slot.clone(), observed));
         }
-        let plan = planner.plan(&input(&row, &accounts), &targets.facts, &self.ports.zones, now);
+        let plan = planner.plan(
+            &input(&row, &accounts, &missing),
+            &targets.facts,
+            &self.ports.zones,
+            now,
+        );
         Thought {
             row,
             open,
             accounts,
+            missing,
             plan,
         }
     }
@@ -108,7 +120,7 @@ impl Engine {
         targets: &ActiveTargets,
         now: Timestamp,
     ) -> IdentityPlan {
-        let input = input(&thought.row, &thought.accounts);
+        let input = input(&thought.row, &thought.accounts, &thought.missing);
         policy
             .planner()
             .plan(&input, &targets.facts, &self.ports.zones, now)
@@ -144,7 +156,11 @@ impl Engine {
     }
 }
 
-fn input<'a>(row: &'a IdentityRow, accounts: &'a [(AccountSlot, ObservedAccount)]) -> PlanInput<'a> {
+fn input<'a>(
+    row: &'a IdentityRow,
+    accounts: &'a [(AccountSlot, ObservedAccount)],
+    missing: &'a [AccountSlot],
+) -> PlanInput<'a> {
     PlanInput {
         records: &row.records,
         accounts,
@@ -154,6 +170,7 @@ fn input<'a>(row: &'a IdentityRow, accounts: &'a [(AccountSlot, ObservedAccount)
         held: &row.held,
         exceptions: &row.exceptions,
         reservations: &row.reservations,
+        missing,
     }
 }
 

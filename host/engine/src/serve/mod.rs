@@ -1,6 +1,7 @@
-//! The loop running by itself: a planner and a runner side by side, woken by what happens, by time, and by looking now and then.
+//! The loop running by itself: a planner, a runner and a reconciler side by side, woken by what happens, by time, and by looking now and then.
 
 mod planner;
+mod reconciler;
 mod runner;
 mod wait;
 
@@ -77,6 +78,7 @@ impl Engine {
         }
         let mut parts = JoinSet::new();
         parts.spawn(planner::plan(serving.clone()));
+        parts.spawn(reconciler::reconcile(serving.clone()));
         parts.spawn(runner::run(serving));
         let mut result = Ok(());
         loop {

@@ -26,6 +26,7 @@ pub enum Fault {
 #[derive(Debug, Default)]
 pub struct Faults {
     asked: Mutex<VecDeque<Fault>>,
+    asked_of_reads: Mutex<VecDeque<Option<CallError>>>,
     random: Mutex<Option<(Arc<SimRandomness>, u32)>>,
 }
 
@@ -33,6 +34,11 @@ impl Faults {
     /// The next write goes wrong like this. Several are taken in order.
     pub fn ask(&self, fault: Fault) {
         lock(&self.asked).push_back(fault);
+    }
+
+    /// The next read fails like this, or (`None`) succeeds. Several are taken in order.
+    pub fn ask_read(&self, error: Option<CallError>) {
+        lock(&self.asked_of_reads).push_back(error);
     }
 
     /// So many of a thousand calls go wrong; 0 for none.
@@ -56,6 +62,9 @@ impl Faults {
 
     /// What goes wrong with this read, if anything.
     pub(super) fn of_read(&self) -> Option<CallError> {
+        if let Some(asked) = lock(&self.asked_of_reads).pop_front() {
+            return asked;
+        }
         self.strikes().map(|number| random_error(3 + number % 5))
     }
 

@@ -58,6 +58,15 @@ struct Rate {
     delay_ms: Option<u32>,
 }
 
+/// How its accounts are listed.
+#[derive(Debug, Default)]
+struct Listed {
+    /// So many in a page; all in one when not said.
+    page_items: Option<usize>,
+    /// Not in the list, though they are there.
+    hidden: std::collections::BTreeSet<String>,
+}
+
 /// A simulated target. Accounts are unique by `username`.
 pub struct SimTarget {
     clock: Arc<SimClock>,
@@ -67,6 +76,7 @@ pub struct SimTarget {
     normalizes: bool,
     accounts: Mutex<BTreeMap<String, SimAccount>>,
     journal: Mutex<Vec<SimCall>>,
+    listing: Mutex<Listed>,
     rate: Mutex<Rate>,
     /// What goes wrong.
     pub faults: Faults,
@@ -107,6 +117,7 @@ impl SimTarget {
             normalizes,
             accounts: Mutex::default(),
             journal: Mutex::default(),
+            listing: Mutex::default(),
             rate: Mutex::default(),
             faults: Faults::default(),
         }
@@ -179,6 +190,24 @@ impl SimTarget {
     /// Somebody takes an account away behind our back.
     pub fn remove(&self, id: &str) {
         lock(&self.accounts).remove(id);
+    }
+
+    /// Somebody changes an account behind our back.
+    pub fn edit(&self, id: &str, change: impl FnOnce(&mut SimAccount)) {
+        if let Some(account) = lock(&self.accounts).get_mut(id) {
+            change(account);
+            account.version += 1;
+        }
+    }
+
+    /// From now on it lists so many accounts in a page.
+    pub fn list_in_pages(&self, items: usize) {
+        lock(&self.listing).page_items = Some(items.max(1));
+    }
+
+    /// From now on it leaves an account out of its list.
+    pub fn hide(&self, id: &str) {
+        lock(&self.listing).hidden.insert(id.to_owned());
     }
 
     /// What activating a targets document works out.
@@ -455,12 +484,22 @@ impl Connector for SimTarget {
         .await
     }
 
-    async fn list(&self, _cursor: Option<&str>, _limit: u32) -> Result<Page<AccountRecord>, CallError> {
+    async fn list(&self, cursor: Option<&str>, _limit: u32) -> Result<Page<AccountRecord>, CallError> {
         self.read(|| {
-            let accounts = lock(&self.accounts);
+            let (accounts, listing) = (lock(&self.accounts), lock(&self.listing));
+            let mut rest = accounts
+                .iter()
+                .filter(|(id, _)| cursor.is_none_or(|cursor| id.as_str() > cursor))
+                .filter(|(id, _)| !listing.hidden.contains(*id));
+            let items: Vec<AccountRecord> = rest
+                .by_ref()
+                .take(listing.page_items.unwrap_or(usize::MAX))
+                .map(|(id, account)| record(id, account))
+                .collect();
+            let last = items.last().map(|record| record.id.clone());
             Page {
-                items: accounts.iter().map(|(id, account)| record(id, account)).collect(),
-                next: None,
+                next: rest.next().and(last),
+                items,
             }
         })
         .await

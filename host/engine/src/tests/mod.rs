@@ -11,6 +11,7 @@ mod joining;
 mod new_documents;
 mod personal;
 mod pilots;
+mod reconciling;
 mod replicas;
 mod serving;
 mod shared_rests;

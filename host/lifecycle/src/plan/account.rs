@@ -7,8 +7,13 @@ use crate::account::{AccountSlot, AccountState, DesiredAccount, ObservedAccount}
 use crate::diff::Managed;
 use crate::name::TargetName;
 use crate::operation::Work;
-use crate::policy::Policy;
+use crate::policy::{MissingReaction, Policy};
+use crate::table::DesiredKind;
 use crate::targets::Protection;
+
+/// Why a missing account is not made again.
+const MISSING: &str =
+    "the target has it no more, and nobody here deleted it; `usher account unlink` lets it be made again";
 
 pub(super) fn plan_account(
     slot: &AccountSlot,
@@ -52,6 +57,11 @@ pub(super) fn plan_account(
             return plan;
         }
     };
+    let made_again = policy.reactions(&slot.target).missing == MissingReaction::Create;
+    if input.missing.contains(slot) && desired.kind() == DesiredKind::Enabled && !made_again {
+        plan.notes = left_alone(MISSING);
+        return plan;
+    }
     let protected = protected(observed, desired, &facts.protection);
     let unmanaged = Managed::new();
     let mapping = policy.mappings.get(slot);

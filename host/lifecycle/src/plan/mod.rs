@@ -64,6 +64,8 @@ pub struct PlanInput<'a> {
     pub reservations: &'a [Reservation],
     /// Holds on them, also past and future ones.
     pub holds: &'a [Hold],
+    /// Accounts that their targets were found not to have any more, though nobody here deleted them.
+    pub missing: &'a [AccountSlot],
 }
 
 /// What planning must know of a target.

@@ -2,6 +2,7 @@
 
 mod contracts;
 mod holds;
+mod missing;
 
 use serde_json::{Value, json};
 
@@ -78,6 +79,7 @@ struct Company {
     accounts: Vec<(AccountSlot, ObservedAccount)>,
     recorded: Option<IdentityState>,
     holds: Vec<Hold>,
+    missing: Vec<AccountSlot>,
     made: u32,
 }
 
@@ -130,6 +132,7 @@ impl Company {
             accounts: Vec::new(),
             recorded: None,
             holds: Vec::new(),
+            missing: Vec::new(),
             made: 0,
         }
     }
@@ -157,6 +160,7 @@ impl Company {
             accounts: &self.accounts,
             recorded: self.recorded,
             holds: &self.holds,
+            missing: &self.missing,
             ..PlanInput::default()
         };
         plan_identity(

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::Policy;
 use crate::account::AccountSlot;
 use crate::circle::circle;
+use crate::correlation::Correlation;
 use crate::document::hint::did_you_mean;
 use crate::document::{DocumentError, DocumentErrors};
-use crate::name::{Name, TargetName};
+use crate::name::{AccountKind, Name, TargetName};
 use crate::schema::AccountSchema;
 use crate::targets::Targets;
 
@@ -66,6 +67,20 @@ pub fn check_against(policy: &Policy, file: &str, targets: &Targets) -> Result<(
             let hint = did_you_mean(target.as_str(), names.iter());
             let message = format!("there is no target `{target}` in the targets document{hint}");
             mistake(format!("thresholds.{target}"), message);
+        }
+    }
+    for slot in policy.correlation.keys() {
+        if let Some(message) = unknown(slot) {
+            mistake(format!("correlation.{slot}"), message);
+        }
+    }
+    for target in policy.reactions.keys() {
+        let slot = AccountSlot {
+            target: target.clone(),
+            kind: AccountKind::primary(),
+        };
+        if let Some(message) = unknown(&slot) {
+            mistake(format!("reactions.{target}"), message);
         }
     }
     errors.extend(circular(policy, file, targets));
@@ -136,11 +151,49 @@ pub fn check_schemas(
             errors.push(mistake(policy, file, format!("mappings.{slot}"), message));
         }
     }
+    for (slot, correlation) in &policy.correlation {
+        if let Some(schema) = schemas.get(&slot.target) {
+            check_compared(slot, correlation, schema, |path, message| {
+                errors.push(mistake(policy, file, path, message));
+            });
+        }
+    }
     errors.sort_by_key(|error| (error.line, error.column));
     if errors.is_empty() {
         Ok(())
     } else {
         Err(DocumentErrors(errors))
+    }
+}
+
+/// Rules that compare what accounts do not have find nobody, for ever.
+fn check_compared(
+    slot: &AccountSlot,
+    correlation: &Correlation,
+    schema: &AccountSchema,
+    mut mistake: impl FnMut(String, String),
+) {
+    for (place, rule) in correlation.rules.iter().enumerate() {
+        for comparison in rule.comparisons() {
+            let name = &comparison.account;
+            let outer = name.rsplit_once('.').map_or(name.as_str(), |(outer, _)| outer);
+            let path = format!("correlation.{slot}[{place}]");
+            if !schema.takes(name) && !schema.takes(outer) {
+                let hint = did_you_mean(name, schema.names());
+                mistake(
+                    path,
+                    format!(
+                        "accounts of target `{}` have no attribute `{name}`{hint}",
+                        slot.target
+                    ),
+                );
+            } else if schema.attribute(name).secret {
+                mistake(
+                    path,
+                    format!("`{name}` is a secret: it cannot be read, so it tells nobody"),
+                );
+            }
+        }
     }
 }
 

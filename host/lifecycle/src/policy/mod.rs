@@ -23,6 +23,12 @@
 //! accounts of the target) or both, within `per-hours`. A role with `observe = true` gives nothing yet, one with `pilot = "…"` only to whom that
 //! expression names; the plan says what it would give the others.
 //!
+//! `[[correlation.app]]` says whose an account is that a target has and nobody owns: rules in their order, the first that finds anybody decides.
+//! `exact = { username = "identity.employeeId" }` compares attributes of the account with values of the person (all must be equal; an
+//! attribute may be `{ identity = "…", case = "ignore" }`); `weighted = [{ account, identity, weight }]` weighs them: from `link` on an
+//! account is theirs, from `ask` on a person is asked. `[reactions.app]` says what follows from what a reconcile finds ([`Reactions`]);
+//! everything is only reported unless said.
+//!
 //! A whole policy:
 //!
 //! ```toml
@@ -31,11 +37,13 @@
 
 mod authority;
 mod check;
+mod correlation;
 mod employment;
 mod evaluate;
 mod flow;
 mod mapping;
 mod parse;
+mod reactions;
 mod role;
 mod rollout;
 mod same;
@@ -48,19 +56,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::account::AccountSlot;
 use crate::attributes::Attributes;
 use crate::budget::Thresholds;
+use crate::correlation::Correlation;
 use crate::document::reader::Place;
 use crate::expr::Declared;
-use crate::name::SourceName;
+use crate::name::{SourceName, TargetName};
 use crate::state::IdentityState;
 
 pub use crate::expr::ExpressionError;
 pub use check::{check_against, check_schemas, unused_mappings};
+pub use correlation::{COMPARISONS_MAX, CORRELATION_RULES_MAX, WEIGHT_MAX};
 pub(crate) use flow::with_flows;
 pub use flow::{FLOWS_MAX, Flow, FlowTakes};
 pub use mapping::{AttributeMapping, CANDIDATES_MAX, Make, Mapping};
 pub use parse::{
     EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, parse, parse_strictly,
 };
+pub use reactions::{MissingReaction, Reactions, UNMATCHED_MAX_DEFAULT, UnlinkedReaction, UnmatchedReaction};
 pub use role::{OVERLAP_DAYS_MAX, PARAMETERS_BYTES_MAX, ROLES_MAX, Role};
 pub use rollout::Rollout;
 pub use separation::{Duty, SEPARATIONS_MAX, Separation};
@@ -93,6 +104,10 @@ pub struct Policy {
     pub made_from: BTreeMap<AccountSlot, BTreeSet<AccountSlot>>,
     /// The attributes its sources declare: what expressions may read.
     pub(crate) declared: Declared,
+    /// How the owner of an account that was found in a target is told.
+    pub correlation: BTreeMap<AccountSlot, Correlation>,
+    /// What follows from what is found there, where it is not only reported.
+    pub reactions: BTreeMap<TargetName, Reactions>,
     /// Where the items are that name targets or attributes of accounts, for [`check_against`] and [`check_schemas`].
     positions: Positions,
 }
@@ -210,6 +225,21 @@ impl Policy {
     /// The policy of a source.
     pub fn source(&self, name: &SourceName) -> Option<&SourcePolicy> {
         self.sources.iter().find(|source| source.name == *name)
+    }
+
+    /// What follows from what is found in a target.
+    pub fn reactions(&self, target: &TargetName) -> Reactions {
+        self.reactions.get(target).copied().unwrap_or_default()
+    }
+
+    /// The rules that tell whose an account of a target is, by kind of account.
+    pub fn correlation_of<'p>(
+        &'p self,
+        target: &'p TargetName,
+    ) -> impl Iterator<Item = (&'p AccountSlot, &'p Correlation)> {
+        self.correlation
+            .iter()
+            .filter(move |(slot, _)| slot.target == *target)
     }
 }
 

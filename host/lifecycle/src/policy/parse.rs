@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::authority::read_authority;
+use super::correlation::read_correlation;
 use super::flow::{Flows, made_from, read_flows};
 use super::mapping::read_mappings;
+use super::reactions::read_reactions;
 use super::role::read_roles;
 use super::separation::read_separations;
 use super::source::{Sources, read_sources};
@@ -77,6 +79,12 @@ fn read_policy(root: &Table<'_, '_>, strictness: Strictness) -> Option<Policy> {
     let separations = optional(root.take("separation"), Vec::new(), |item| {
         read_separations(&item, roles.as_deref())
     });
+    let correlation = optional(root.take("correlation"), BTreeMap::new(), |item| {
+        read_correlation(&item, &mut expressions, &mut positions)
+    });
+    let reactions = optional(root.take("reactions"), BTreeMap::new(), |item| {
+        read_reactions(&item, &mut positions)
+    });
     let flows_item = root.take("flows");
     let flows = match &flows_item {
         None => Some(Flows::none(&declared)),
@@ -110,6 +118,8 @@ fn read_policy(root: &Table<'_, '_>, strictness: Strictness) -> Option<Policy> {
         flows,
         made_from: made_from?,
         declared,
+        correlation: correlation?,
+        reactions: reactions?,
         positions,
     })
 }

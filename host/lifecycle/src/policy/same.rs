@@ -1,7 +1,10 @@
 //! Whether two policies want the same of everybody. Names every field of what it compares, so that a new one is thought of here.
 
-use super::{AttributeMapping, Make, Mapping, Policy, Role, Rollout, SourcePolicy};
+use super::{
+    AttributeMapping, Make, Mapping, MissingReaction, Policy, Reactions, Role, Rollout, SourcePolicy,
+};
 use crate::expr::{Mapper, Rule};
+use crate::name::TargetName;
 
 impl Policy {
     /// Whether a plan is the same under both, whoever the person is: they differ in nothing that planning looks at. What says `true` is exact;
@@ -23,6 +26,9 @@ impl Policy {
             thresholds: _,
             // Follows from the sources; what expressions read is in the records.
             declared: _,
+            reactions: _,
+            // Whose a found account is, is told by reconciles.
+            correlation: _,
             // Where things stand in the text.
             positions: _,
         } = self;
@@ -39,6 +45,16 @@ impl Policy {
             && *flows == other.flows
             && mappings.len() == other.mappings.len()
             && mappings.iter().zip(&other.mappings).all(same_mapping)
+            && self.makes_missing_again() == other.makes_missing_again()
+    }
+
+    /// Of all reactions planning looks at these only: targets in which a missing account is made again.
+    fn makes_missing_again(&self) -> Vec<&TargetName> {
+        let of = |(target, reactions): (_, &Reactions)| match reactions.missing {
+            MissingReaction::Create => Some(target),
+            MissingReaction::Report => None,
+        };
+        self.reactions.iter().filter_map(of).collect()
     }
 }
 
@@ -182,6 +198,14 @@ login = { candidates = ["identity.id", "identity.job"], unique = true }
                 "town = { attribute = \"town\" }\njob = { attribute",
             ),
             ("format = \"csv\"", "format = \"csv\"\nencoding = \"utf-16le\""),
+            (
+                "[mappings.app]",
+                "[reactions.app]\nunlinked = \"link\"\n[mappings.app]",
+            ),
+            (
+                "[mappings.app]",
+                "[[correlation.app]]\nexact = { id = \"identity.id\" }\n[mappings.app]",
+            ),
         ] {
             let changed = TEXT.replacen(from, to, 1);
             assert_ne!(changed, TEXT);
@@ -221,6 +245,10 @@ login = { candidates = ["identity.id", "identity.job"], unique = true }
             (
                 "[mappings.app]",
                 "[flows]\nkey = { account = \"dir\", id = true }\n[mappings.app]",
+            ),
+            (
+                "[mappings.app]",
+                "[reactions.app]\nmissing = \"create\"\n[mappings.app]",
             ),
         ] {
             let changed = TEXT.replacen(from, to, 1);

@@ -1,4 +1,5 @@
 mod contracts;
+mod correlation;
 mod roles;
 mod stored;
 

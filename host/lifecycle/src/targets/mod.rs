@@ -31,6 +31,9 @@ pub use secrets::{DeclaredSecret, SecretPlace, SecretPosition, SecretReference, 
 pub use sql::{SqlAddress, SqlDatabase, SqlGrant, SqlServer, SqlTls};
 pub use wire::{ClientCertificate, Proxy, ProxyAuth, Tls, TlsVersion};
 
+/// What part of the known accounts may be missing from a list when the document says nothing, in percent.
+pub const SHRINK_MAX_PERCENT_DEFAULT: u8 = 30;
+
 /// All targets, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Targets {
@@ -51,6 +54,8 @@ pub struct Target {
     pub apply: ApplyMode,
     /// Targets whose primary account a person must be able to use before one is made here.
     pub depends_on: Vec<TargetName>,
+    /// How its accounts are compared with what is remembered.
+    pub reconcile: Reconcile,
     /// The connector's settings: a JSON object.
     pub settings: Value,
     /// What the connector may reach.
@@ -78,6 +83,7 @@ impl Target {
             apply: ApplyMode::default(),
             depends_on: Vec::new(),
             protected: Protected::default(),
+            reconcile: Reconcile::default(),
             settings: Value::Object(serde_json::Map::new()),
             grants: Grants::default(),
             http_auth: None,
@@ -116,6 +122,24 @@ impl Target {
         all.extend(sql);
         all.extend(key.map(|key| ("tls.client-key".to_owned(), key)));
         all
+    }
+}
+
+/// How a target's accounts are compared with what is remembered of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconcile {
+    /// How often a serving host does it, in minutes; never when not said.
+    pub every_minutes: Option<u32>,
+    /// More of the known accounts than this (in percent) not in the list, and the list is not believed.
+    pub shrink_max_percent: u8,
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self {
+            every_minutes: None,
+            shrink_max_percent: SHRINK_MAX_PERCENT_DEFAULT,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::pilot::{PilotText, read_pilot};
 use super::protected::read_protected;
 use super::secrets::{check_secrets, read_secrets};
 use super::wire::{read_proxy, read_tls};
-use super::{ApplyMode, ConnectorReference, Limits, Protected, Target, Targets, Tls};
+use super::{ApplyMode, ConnectorReference, Limits, Protected, Reconcile, Target, Targets, Tls};
 use crate::document::DocumentErrors;
 use crate::document::item::Item;
 use crate::document::reader::{Reader, Table};
@@ -32,6 +32,8 @@ pub const LIMITS_MAX: Limits = Limits {
     concurrency: 256,
     settle_ms: 600_000,
 };
+/// How often a target may be reconciled: more often would be a load for nothing, more seldom is never.
+const RECONCILE_EVERY_MINUTES: std::ops::RangeInclusive<u32> = 5..=31 * 24 * 60;
 
 /// Reads a targets document that was in force already. `file` is the name shown in errors.
 ///
@@ -111,6 +113,7 @@ fn read_target(
         read_depends_on(&item, names)
     });
     let pilot = optional(table.take("pilot"), None, |item| read_pilot(&item).map(Some));
+    let reconcile = read_reconcile(table);
     let settings_item = table.take("settings");
     let settings = optional(settings_item.as_ref(), Value::Object(Map::new()), |item| {
         item.table()?;
@@ -166,6 +169,7 @@ fn read_target(
         connector: connector?,
         apply: apply?,
         depends_on: depends_on?,
+        reconcile: reconcile?,
         settings: settings?,
         grants: grants?,
         http_auth: http_auth?,
@@ -181,6 +185,39 @@ fn read_target(
 /// The value of an item that may be missing: the default then, nothing when it is wrong.
 fn optional<I, T>(item: Option<I>, default: T, read: impl FnOnce(I) -> Option<T>) -> Option<T> {
     item.map_or(Some(default), read)
+}
+
+fn read_reconcile(table: &Table<'_, '_>) -> Option<Reconcile> {
+    let default = Reconcile::default();
+    let every_minutes = optional(table.take("reconcile-every"), None, |item| {
+        read_minutes(&item).map(Some)
+    });
+    let shrink_max_percent = optional(
+        table.take("reconcile-shrink-max-percent"),
+        default.shrink_max_percent,
+        |item| item.number(0..=100),
+    );
+    Some(Reconcile {
+        every_minutes: every_minutes?,
+        shrink_max_percent: shrink_max_percent?,
+    })
+}
+
+/// `"15m"`, `"6h"` or `"1d"`.
+fn read_minutes(item: &Item<'_, '_>) -> Option<u32> {
+    let text = item.text()?;
+    let units = [("m", 1), ("h", 60), ("d", 24 * 60)];
+    let minutes = units.iter().find_map(|(unit, minutes)| {
+        let number = text.strip_suffix(unit)?;
+        let whole = number.bytes().all(|b| b.is_ascii_digit()) && number.len() <= 6;
+        let number: u32 = number.parse().ok().filter(|_| whole)?;
+        number.checked_mul(*minutes)
+    });
+    let minutes = minutes.filter(|minutes| RECONCILE_EVERY_MINUTES.contains(minutes));
+    if minutes.is_none() {
+        item.mistake("must be a whole number of minutes, hours or days, like \"30m\", \"6h\" or \"1d\"; from 5m to 31d");
+    }
+    minutes
 }
 
 fn read_connector(item: &Item<'_, '_>) -> Option<ConnectorReference> {

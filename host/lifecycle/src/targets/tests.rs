@@ -73,6 +73,63 @@ fn the_example_reads() {
 }
 
 #[test]
+fn a_target_is_reconciled_as_often_as_it_says_and_never_unless_said() {
+    let every = |line: &str| {
+        let text = format!("[targets.app]\nconnector = \"sql\"\n{line}\n");
+        parse("t", &text).map(|targets| targets.targets[&"app".parse().unwrap()].reconcile)
+    };
+    let minutes = |text: &str| {
+        every(&format!("reconcile-every = \"{text}\""))
+            .ok()
+            .and_then(|reconcile| reconcile.every_minutes)
+    };
+    assert_eq!(every("").unwrap(), Reconcile::default());
+    assert_eq!(
+        (
+            every("").unwrap().every_minutes,
+            Reconcile::default().shrink_max_percent
+        ),
+        (None, 30)
+    );
+    assert_eq!(
+        every("reconcile-shrink-max-percent = 5")
+            .unwrap()
+            .shrink_max_percent,
+        5
+    );
+    for (text, expected) in [
+        ("5m", 5),
+        ("90m", 90),
+        ("6h", 360),
+        ("1d", 1_440),
+        ("31d", 44_640),
+    ] {
+        assert_eq!(minutes(text), Some(expected), "{text}");
+    }
+    for wrong in [
+        "4m",
+        "0h",
+        "32d",
+        "",
+        "h",
+        "+6h",
+        "1.5h",
+        "6 h",
+        "6H",
+        "99999999m",
+        "6s",
+    ] {
+        assert_eq!(minutes(wrong), None, "{wrong:?}");
+    }
+    let error = every("reconcile-every = \"1s\"").unwrap_err().to_string();
+    assert!(
+        error.contains("t:3:19: targets.app.reconcile-every: must be a whole number of minutes"),
+        "{error}"
+    );
+    assert!(every("reconcile-every = 6").is_err() && every("reconcile-shrink-max-percent = 101").is_err());
+}
+
+#[test]
 fn every_mistake_is_listed_with_its_place() {
     let text = r#"
 [targets.App]

@@ -218,6 +218,7 @@ impl Life {
             exceptions: &[],
             reservations: &self.reservations,
             holds: &self.holds,
+            missing: &[],
         }
     }
 

@@ -98,6 +98,7 @@ impl World {
             exceptions: &self.exceptions,
             reservations: &self.reservations,
             holds: &self.holds,
+            missing: &[],
         };
         plan_identity(
             &input,

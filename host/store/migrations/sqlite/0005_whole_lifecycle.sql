@@ -74,3 +74,86 @@ ALTER TABLE meta ADD COLUMN frozen_all INTEGER NOT NULL DEFAULT 0 CHECK (frozen_
 ALTER TABLE identity ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0 CHECK (urgent IN (0, 1));
 UPDATE identity SET urgent = 1 WHERE id IN (SELECT identity FROM personal_fact WHERE kind = 1 AND ended_us IS NULL);
 CREATE INDEX identity_urgent ON identity (id) WHERE urgent = 1 AND dirty = 1;
+
+-- Since when an account is missing: its target has it no more, though nobody here deleted it.
+ALTER TABLE account ADD COLUMN missing_us INTEGER;
+CREATE INDEX account_missing ON account (target, external_id) WHERE missing_us IS NOT NULL;
+
+-- One walk through the accounts of a target. State: 0 listing, 1 accepted (it takes effect, whatever happens), 2 done, 3 refused or never
+-- finished. `links`: accounts that are exactly one identity's by the rules are linked.
+CREATE TABLE reconcile (
+    id       INTEGER PRIMARY KEY,
+    target   INTEGER NOT NULL REFERENCES target (id),
+    state    INTEGER NOT NULL CHECK (state BETWEEN 0 AND 3),
+    links    INTEGER NOT NULL DEFAULT 0 CHECK (links IN (0, 1)),
+    actor    TEXT NOT NULL,
+    began_us INTEGER NOT NULL,
+    at_us    INTEGER NOT NULL,
+    listed   INTEGER NOT NULL DEFAULT 0,
+    updated  INTEGER NOT NULL DEFAULT 0,
+    drifted  INTEGER NOT NULL DEFAULT 0,
+    missing  INTEGER NOT NULL DEFAULT 0,
+    linked   INTEGER NOT NULL DEFAULT 0,
+    put_off  INTEGER NOT NULL DEFAULT 0,
+    reason   TEXT
+) STRICT;
+CREATE INDEX reconcile_of_target ON reconcile (target, id);
+CREATE INDEX reconcile_accepted ON reconcile (id) WHERE state = 1;
+
+-- What it changes, staged. Change: 0 the account as it is now, 1 it is missing, 2 an account nobody owns (or that another one should own),
+-- 3 such a one is no longer to be told.
+CREATE TABLE reconcile_change (
+    reconcile    INTEGER NOT NULL REFERENCES reconcile (id),
+    external_id  TEXT NOT NULL,
+    change       INTEGER NOT NULL CHECK (change BETWEEN 0 AND 3),
+    account      INTEGER,
+    state        INTEGER,
+    attributes   TEXT,
+    entitlements TEXT,
+    version      TEXT,
+    drift        TEXT,
+    plan_again   INTEGER NOT NULL DEFAULT 0,
+    candidates   TEXT,
+    one_identity INTEGER,
+    one_kind     TEXT,
+    one_facts    INTEGER,
+    PRIMARY KEY (reconcile, external_id, change)
+) STRICT, WITHOUT ROWID;
+
+-- Who holds which entitlement, as listed, until the accounts have been listed.
+CREATE TABLE reconcile_holding (
+    reconcile   INTEGER NOT NULL REFERENCES reconcile (id),
+    external_id TEXT NOT NULL,
+    entitlement TEXT NOT NULL,
+    parameters  TEXT NOT NULL,
+    PRIMARY KEY (reconcile, external_id, entitlement)
+) STRICT, WITHOUT ROWID;
+
+-- Accounts that nobody owns, and those that another identity should own than does (`account`). `one_*`: the one identity whose it is by the
+-- rules, as its facts were then; `candidates` all of them. `former`: who owned it before a person unlinked it. `decided_*`: a person has looked.
+CREATE TABLE found_account (
+    id           INTEGER PRIMARY KEY,
+    target       INTEGER NOT NULL REFERENCES target (id),
+    external_id  TEXT NOT NULL,
+    account      INTEGER REFERENCES account (id),
+    state        INTEGER NOT NULL CHECK (state BETWEEN 1 AND 3),
+    attributes   TEXT NOT NULL,
+    entitlements TEXT NOT NULL,
+    version      TEXT,
+    candidates   TEXT NOT NULL DEFAULT '[]',
+    one_identity INTEGER REFERENCES identity (id),
+    one_kind     TEXT,
+    one_facts    INTEGER,
+    former       INTEGER REFERENCES identity (id),
+    since_us     INTEGER NOT NULL,
+    decided_us   INTEGER,
+    decided_by   TEXT,
+    reason       TEXT,
+    UNIQUE (target, external_id),
+    CHECK ((one_identity IS NULL) = (one_kind IS NULL) AND (one_identity IS NULL) = (one_facts IS NULL)),
+    CHECK ((decided_us IS NULL) = (decided_by IS NULL))
+) STRICT;
+CREATE INDEX found_account_claim ON found_account (one_identity, target, one_kind) WHERE one_identity IS NOT NULL;
+CREATE INDEX found_account_former ON found_account (former) WHERE former IS NOT NULL;
+CREATE INDEX found_account_owned ON found_account (account) WHERE account IS NOT NULL;
+CREATE INDEX found_account_several ON found_account (id) WHERE one_identity IS NULL AND candidates <> '[]';

@@ -46,8 +46,21 @@ const UNUSED_STAGED: &str = "
       AND (key IN (SELECT r.key FROM source_record r WHERE r.identity = $1)
            OR join_key IN (SELECT r.join_key FROM source_record r WHERE r.identity = $1))";
 
+/// Found in a target and theirs once, or perhaps: the next reconcile finds what is left of it without a name to it.
+const FOUND_ACCOUNTS: [&str; 4] = [
+    "DELETE FROM found_account WHERE one_identity = $1 OR former = $1 OR account IN (SELECT a.id FROM account a WHERE a.identity = $1)",
+    "DELETE FROM found_account WHERE id IN (
+        SELECT f.id FROM found_account f WHERE f.one_identity IS NULL AND f.candidates <> '[]'
+          AND EXISTS (SELECT 1 FROM json_each(f.candidates) AS j WHERE CAST(j.value ->> 0 AS BIGINT) = $1))",
+    "DELETE FROM reconcile_change WHERE one_identity = $1 OR account IN (SELECT a.id FROM account a WHERE a.identity = $1)
+        OR external_id IN (SELECT a.external_id FROM account a WHERE a.identity = $1 AND a.external_id IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM json_each(coalesce(reconcile_change.candidates, '[]')) AS j WHERE CAST(j.value ->> 0 AS BIGINT) = $1)",
+    "DELETE FROM reconcile_holding WHERE external_id IN (
+        SELECT a.external_id FROM account a WHERE a.identity = $1 AND a.external_id IS NOT NULL)",
+];
+
 const EMPTY_ACCOUNTS: &str = "
-    UPDATE account SET state = 0, external_id = NULL, attributes = '{}', entitlements = '{}', version = NULL, written = NULL,
+    UPDATE account SET missing_us = NULL, state = 0, external_id = NULL, attributes = '{}', entitlements = '{}', version = NULL, written = NULL,
         observed_us = NULL
     WHERE identity = $1";
 
@@ -218,8 +231,13 @@ async fn empty(write: &mut Write<'_>, number: i64, operations: &[i64]) -> Result
         .await
         .map_err(failed(DOING))?;
     let mut changed = 0;
+    let [owned, perhaps, staged, holdings] = FOUND_ACCOUNTS;
     for sql in [
         UNUSED_STAGED,
+        owned,
+        perhaps,
+        staged,
+        holdings,
         EMPTY_ACCOUNTS,
         EMPTY_IDENTITY,
         "DELETE FROM personal_fact WHERE identity = $1",

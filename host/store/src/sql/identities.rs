@@ -16,8 +16,8 @@ use super::db::{Row, Tx, query};
 use super::{personal_facts, reservations};
 use crate::keys::ring::Keys;
 use crate::{
-    Identities, IdentityRef, IdentityRow, OpenOperation, PersonalFact, StoreError, StoreVersions,
-    StoredAccount,
+    Identities, IdentityRef, IdentityRow, KnownPerson, OpenOperation, PersonalFact, StoreError,
+    StoreVersions, StoredAccount,
 };
 
 /// Most identities in one page: a page of 2,000 people with three accounts each is about 10 MiB.
@@ -41,7 +41,7 @@ const ACCOUNTS: &str = r#"
     SELECT a.id AS "account.id", a.identity AS "account.identity", t.name AS "target.name", a.kind AS "account.kind",
            a.state AS "account.state", a.external_id AS "account.external_id", a.attributes AS "account.attributes",
            a.entitlements AS "account.entitlements", a.version AS "account.version", a.written AS "account.written",
-           a.observed_us AS "account.observed_us"
+           a.observed_us AS "account.observed_us", a.missing_us AS "account.missing_us"
     FROM account a CROSS JOIN target t
     WHERE t.id = a.target AND a.identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY t.name, a.kind"#;
 
@@ -278,6 +278,7 @@ pub(super) async fn load(
             },
             observed: observed(&cells)?,
             observed_at: cells.time_if_any("account.observed_us")?,
+            missing_since: cells.time_if_any("account.missing_us")?,
             open: open.remove(&cells.get::<i64>("account.id")?).unwrap_or_default(),
         };
         if let Some(place) = places.get(&cells.get::<i64>("account.identity")?) {
@@ -285,6 +286,51 @@ pub(super) async fn load(
         }
     }
     Ok(identities)
+}
+
+/// Identities after `after` with their records and nothing else: two statements a page.
+pub(super) async fn people(
+    connection: &mut Tx<'_>,
+    after: Option<IdentityRef>,
+    limit: u32,
+) -> Result<Vec<KnownPerson>, StoreError> {
+    let rows = query("SELECT id FROM identity WHERE id > $1 ORDER BY id LIMIT $2")
+        .bind(after.map_or(0, |after| after.0))
+        .bind(limit.min(PAGE_MAX))
+        .fetch_all(connection)
+        .await
+        .map_err(failed(DOING))?;
+    let wanted = json_of(DOING, &numbers(&rows)?)?;
+    let rows = query(IDENTITIES)
+        .bind(&wanted)
+        .fetch_all(connection)
+        .await
+        .map_err(failed(DOING))?;
+    let mut people = Vec::with_capacity(rows.len());
+    let mut places = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let cells = Cells::new(row, "identity.id")?;
+        let number: i64 = cells.get("identity.id")?;
+        places.insert(number, people.len());
+        people.push(KnownPerson {
+            identity: IdentityRef(number),
+            facts_version: cells.get("identity.facts_version")?,
+            state: cells.identity_state("identity.state")?,
+            records: Vec::new(),
+        });
+    }
+    let rows = query(RECORDS)
+        .bind(&wanted)
+        .fetch_all(connection)
+        .await
+        .map_err(failed(DOING))?;
+    for row in &rows {
+        let (identity, record) = record(row)?;
+        if let Some(person) = places.get(&identity).and_then(|place| people.get_mut(*place)) {
+            person.records.push(record);
+        }
+    }
+    Ok(people)
 }
 
 fn identity_row(row: &Row) -> Result<IdentityRow, StoreError> {

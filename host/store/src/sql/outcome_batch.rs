@@ -28,7 +28,8 @@ pub(crate) const UPDATE_OPERATIONS: &str = "
 pub(crate) const UPDATE_ACCOUNTS: &str = "
     UPDATE account
     SET state = j.state, external_id = j.external_id, attributes = j.attributes, entitlements = j.entitlements,
-        version = j.version, written = j.written, observed_us = $2
+        version = j.version, written = j.written, observed_us = $2,
+        missing_us = CASE WHEN j.state = 0 THEN account.missing_us END
     FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS state, value ->> 2 AS external_id, value ->> 3 AS attributes,
                  value ->> 4 AS entitlements, value ->> 5 AS version, unhex(value ->> 6) AS written FROM json_each($1)) AS j
     WHERE account.id = j.id";

@@ -191,6 +191,11 @@ async fn begin(writer: &mut Writer, origin: &Origin, context: &Context) -> Resul
         .execute(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
+    // What targets had then, they may not have now.
+    query("UPDATE reconcile SET state = 3, reason = 'the store was restored' WHERE state IN (0, 1)")
+        .execute(&mut write.tx)
+        .await
+        .map_err(failed(DOING))?;
     query("INSERT INTO setting (name, value) VALUES ($1, 'yes') ON CONFLICT DO NOTHING")
         .bind(MARKING)
         .execute(&mut write.tx)

@@ -16,6 +16,7 @@ pub(crate) mod names;
 pub(crate) mod personal;
 mod plans;
 mod queue;
+mod reconciles;
 mod restored;
 mod sealing;
 mod stopping;

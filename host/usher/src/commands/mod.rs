@@ -1,5 +1,7 @@
 //! The commands, one file each: what they take, what they do, how they end.
 
+pub(crate) mod account;
+pub(crate) mod accounts;
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod backup;
@@ -13,6 +15,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod operations;
 pub(crate) mod plan;
+pub(crate) mod reconcile;
 pub(crate) mod restore;
 pub(crate) mod revoke;
 pub(crate) mod secret;
@@ -48,6 +51,9 @@ pub(crate) async fn run(command: Command, global: &Global, output: &Output) -> O
         Command::Held(held) => held.run(global, output).await,
         Command::Release(release) => release.run(global, output).await,
         Command::Reject(reject) => reject.run(global, output).await,
+        Command::Reconcile(reconcile) => reconcile.run(global, output).await,
+        Command::Accounts(accounts) => accounts.run(global, output).await,
+        Command::Account(account) => account.run(global, output).await,
         Command::Target(target) => target.run(global, output).await,
         Command::Audit(audit) => audit.run(global, output).await,
         Command::Secret(secret) => secret.run(global, output).await,

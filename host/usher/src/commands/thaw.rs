@@ -2,9 +2,12 @@
 
 use clap::Args;
 use serde::Serialize;
-use usher_lifecycle::name::SourceName;
-use usher_lifecycle::policy;
-use usher_store::{DocumentKind, Documents as _, Freeze, Freezing as _};
+use usher_lifecycle::account::AccountState;
+use usher_lifecycle::name::{Name, SourceName, TargetName};
+use usher_lifecycle::{policy, targets};
+use usher_store::{
+    DocumentKind, Documents as _, Freeze, Freezing as _, Identities as _, ReconcileState, Reconciles as _,
+};
 
 use super::freeze::reason;
 use crate::cli::Global;
@@ -24,6 +27,9 @@ pub(crate) struct Thaw {
     /// Go on without fresh files; the reason must say why the facts are right as they are.
     #[arg(long)]
     without_sources: bool,
+    /// Go on without a reconcile of the targets whose accounts are not known since a restore; each is then read before it is written to.
+    #[arg(long)]
+    without_reconcile: bool,
 }
 
 #[derive(Serialize)]
@@ -43,11 +49,17 @@ impl Thaw {
             if !stale.is_empty() && !self.without_sources {
                 return Err(needs_sources(&stale, freeze));
             }
-            let reason = if stale.is_empty() {
-                self.reason.clone()
-            } else {
-                format!("{} (without fresh files of {})", self.reason, names(&stale))
-            };
+            let unknown = unknown_targets(&app, freeze).await?;
+            if !unknown.is_empty() && !self.without_reconcile {
+                return Err(needs_reconciles(&unknown, freeze));
+            }
+            let mut reason = self.reason.clone();
+            if !stale.is_empty() {
+                reason.push_str(&format!(" (without fresh files of {})", names(&stale)));
+            }
+            if !unknown.is_empty() {
+                reason.push_str(&format!(" (without a reconcile of {})", names(&unknown)));
+            }
             app.store.thaw(&reason, &app.context()).await?;
         }
         let thawed = Thawed {
@@ -82,6 +94,39 @@ async fn stale_sources(app: &App, freeze: &Freeze) -> Result<Vec<SourceName>, Fa
     Ok(sources.filter(|source| !is_fresh(source)).collect())
 }
 
+/// Targets of the active document with accounts that are not known, and no reconcile since the freeze.
+async fn unknown_targets(app: &App, freeze: &Freeze) -> Result<Vec<TargetName>, Failure> {
+    let Some(document) = app.store.document(DocumentKind::Targets).await? else {
+        return Ok(Vec::new());
+    };
+    let targets = targets::parse("the active targets", &document.text)?.targets;
+    let reconciled = app.store.reconciles().await?;
+    let totals = app.store.account_totals().await?;
+    let is_fresh = |target: &TargetName| {
+        reconciled.iter().any(|row| {
+            row.target == *target && row.state == ReconcileState::Done && row.began_at >= freeze.since
+        })
+    };
+    let unknown = totals
+        .into_iter()
+        .filter(|(_, state, accounts)| *state == AccountState::Unknown && *accounts > 0)
+        .map(|(target, ..)| target);
+    Ok(unknown
+        .filter(|target| targets.contains_key(target) && !is_fresh(target))
+        .collect())
+}
+
+fn needs_reconciles(unknown: &[TargetName], freeze: &Freeze) -> Failure {
+    let message = format!(
+        "it stays frozen: how the accounts of {} are is not known, and there was no reconcile since {}",
+        names(unknown),
+        freeze.since
+    );
+    Failure::new(Exit::Frozen, message).advice(
+        "run `usher reconcile TARGET` for each; if a target cannot be listed now, add --without-reconcile: its accounts are then read one by one",
+    )
+}
+
 fn needs_sources(stale: &[SourceName], freeze: &Freeze) -> Failure {
     let named = names(stale);
     let message = format!(
@@ -93,7 +138,7 @@ fn needs_sources(stale: &[SourceName], freeze: &Freeze) -> Failure {
     )
 }
 
-fn names(sources: &[SourceName]) -> String {
-    let names: Vec<String> = sources.iter().map(ToString::to_string).collect();
+fn names(all: &[Name]) -> String {
+    let names: Vec<String> = all.iter().map(ToString::to_string).collect();
     names.join(", ")
 }

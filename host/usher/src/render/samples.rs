@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use usher_connectors::{Access, Import, Inspection};
 use usher_engine::import::{ImportReport, RowProblem};
 use usher_engine::plan::{Plan, PlanDiff, PlanEntry, PlanHeld, PlanProblem, PlanStep, PlanTotal};
+use usher_engine::reconcile::{NotDisabled, ReconcileReport};
 use usher_engine::run::{
     ApplyReport, ApplyTotal, Left, PausedTarget, Recovered, RetryReason, Trouble, TroubleState,
 };
@@ -22,13 +23,17 @@ use usher_lifecycle::connector::{Capabilities, Creation, Descriptor};
 use usher_lifecycle::ids::{HeldCauseId, HoldId, IdentityId, OperationId, SnapshotId};
 use usher_lifecycle::name::Name;
 use usher_lifecycle::operation::{OperationState, Priority, Work};
+use usher_lifecycle::situation::Situation;
 use usher_lifecycle::state::IdentityState;
 use usher_lifecycle::table::DesiredKind;
 use usher_lifecycle::targets::ApplyMode;
 use usher_store::{
-    FactId, HeldCause, HeldExample, HeldState, OperationRow, Snapshot, SnapshotState, StoreVersions,
+    FactId, FoundAccount, FoundCandidate, FoundDecision, FoundOwner, FoundTotal, HeldCause, HeldExample,
+    HeldState, OperationRow, ReconcileRef, Snapshot, SnapshotState, StoreVersions,
 };
 use uuid::Uuid;
+
+use crate::commands::accounts::Listed;
 
 pub(crate) fn at() -> Timestamp {
     "2026-03-02T08:00:00Z".parse().unwrap()
@@ -664,5 +669,87 @@ pub(crate) fn inspection() -> Inspection {
             },
             creation: Creation::UniqueKey(vec!["userName".into()]),
         },
+    }
+}
+
+pub(crate) fn reconcile_report() -> ReconcileReport {
+    let total = |situation, accounts| FoundTotal {
+        target: name("app"),
+        situation,
+        accounts,
+    };
+    ReconcileReport {
+        target: name("app"),
+        number: Some(ReconcileRef(7)),
+        refused: None,
+        listed: 120_034,
+        duplicates: 2,
+        unlisted: 1,
+        updated: 40,
+        drifted: 12,
+        missing: 3,
+        linked: 5,
+        put_off: 4,
+        situations: vec![total(Situation::Unmatched, 17), total(Situation::Missing, 3)],
+        disabled: 0,
+        not_disabled: Some(NotDisabled {
+            accounts: 11,
+            reason: "more than unmatched-max = 10 accounts are nobody's".into(),
+        }),
+        problems: vec!["correlation.app[0].exact.mail: `mail` is absent\u{1b}[31m".into()],
+        problems_total: 3,
+    }
+}
+
+pub(crate) fn found_accounts() -> Listed {
+    let owner = |key: Option<&str>, kind: &str| FoundOwner {
+        identity: identity_id(9),
+        key: key.map(Into::into),
+        kind: name(kind),
+    };
+    let account = |id: &str, situation| FoundAccount {
+        target: name("app"),
+        external_id: id.into(),
+        situation,
+        state: AccountState::Enabled,
+        attributes: attributes(&json!({"mail": "mei@example.org", "name": "Mei\u{1b}[31m Tanaka"})),
+        entitlements: BTreeMap::new(),
+        owner: None,
+        candidates: Vec::new(),
+        since: at(),
+        decided: None,
+    };
+    let candidate = |key, weight| FoundCandidate {
+        who: owner(Some(key), "primary"),
+        weight,
+        rule: 1,
+    };
+    Listed {
+        totals: vec![FoundTotal {
+            target: name("app"),
+            situation: Situation::Ambiguous,
+            accounts: 2,
+        }],
+        accounts: vec![
+            FoundAccount {
+                candidates: vec![candidate("1001", Some(70)), candidate("1\u{202e}002", Some(60))],
+                ..account("mei.old", Situation::Ambiguous)
+            },
+            FoundAccount {
+                state: AccountState::Absent,
+                attributes: Attributes::new(),
+                owner: Some(owner(None, "admin")),
+                ..account("gone one", Situation::Missing)
+            },
+            FoundAccount {
+                decided: Some(FoundDecision {
+                    by: Actor::Person("ada".into()),
+                    at: at(),
+                    reason: Some("the backup runs as it".into()),
+                }),
+                ..account("svc-backup", Situation::Unmatched)
+            },
+        ],
+        more: true,
     }
 }

@@ -33,10 +33,10 @@ impl ProcessProbes {
 
 fn parse(text: &str) -> Result<(Point, u64), String> {
     let (name, times) = text.split_once(':').unwrap_or((text, "1"));
-    let point = Point::ALL.into_iter().find(|point| point.name() == name);
+    let point = all_points().find(|point| point.name() == name);
     let times = times.parse::<u64>().ok().filter(|times| *times > 0);
     point.zip(times).ok_or_else(|| {
-        let points = Point::ALL.map(Point::name).join(", ");
+        let points = all_points().map(Point::name).collect::<Vec<_>>().join(", ");
         format!("{KILL_AT}=`{text}` is not POINT:N with N from 1; the points are {points}")
     })
 }
@@ -56,13 +56,18 @@ impl Probes for ProcessProbes {
     }
 }
 
+/// Every point there is.
+fn all_points() -> impl Iterator<Item = Point> {
+    Point::ALL.into_iter().chain(Point::OF_RECONCILE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_point_can_be_named() {
-        for point in Point::ALL {
+        for point in all_points() {
             assert_eq!(parse(&format!("{}:3", point.name())), Ok((point, 3)));
             assert_eq!(parse(point.name()), Ok((point, 1)));
         }

@@ -77,6 +77,21 @@ impl Watch {
                     tracing::warn!(part = part.name(), message, "cannot go on; trying again");
                 }
             }
+            Seen::Reconciled {
+                target,
+                listed,
+                drifted,
+                refused,
+                took,
+            } => match refused {
+                None => tracing::info!(%target, listed, drifted, ?took, "reconciled"),
+                Some(reason) => {
+                    tracing::error!(%target, listed, reason, "a list of accounts was not believed: nothing took effect");
+                }
+            },
+            Seen::NotReconciled { target, message } => {
+                tracing::warn!(%target, message, "not reconciled; tried again when its time comes");
+            }
             Seen::Frozen(Some(reason)) => {
                 tracing::warn!(reason, "frozen: nothing runs until somebody thaws it")
             }

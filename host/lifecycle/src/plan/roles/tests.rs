@@ -189,6 +189,7 @@ impl Life {
             exceptions: &self.exceptions,
             reservations: &self.reservations,
             holds,
+            missing: &[],
         };
         let targets: BTreeMap<TargetName, TargetFacts> = ["app", "dir"]
             .map(|name| (name.parse().unwrap(), facts.clone()))
