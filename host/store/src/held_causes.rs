@@ -103,7 +103,8 @@ pub struct Judged {
 #[async_trait]
 pub trait HeldCauses: Send + Sync {
     /// Judges what was gathered, oldest cause first, when nothing is due for planning and `versions` names the active documents: a cause fits what
-    /// is left of its budget and is let go, or is held whole. Also what is held is judged again where its budget is another now. Two writers never
+    /// is left of its budget and is let go, or is held with all that was gathered. Also what is held is judged again where its budget is another
+    /// now. Two writers never
     /// judge at once. Then makes ready what is let go, also what an earlier call left. Does nothing when planning is not at rest.
     async fn judge_causes(
         &self,
@@ -123,7 +124,8 @@ pub trait HeldCauses: Send + Sync {
         limit: u32,
     ) -> Result<Vec<OperationRow>, StoreError>;
     /// A person lets all of it run, beyond the budget: it does not count there. Returns how many operations. Again: nothing more.
-    /// `Stale` while it is gathered, or when it has not exactly `expected` operations; `NotFound` when nothing of it is left.
+    /// `Stale` while it is gathered, was added to another or is being added to, or when it has not exactly `expected` operations;
+    /// `NotFound` when nothing of it is left.
     async fn release_cause(
         &self,
         id: HeldCauseId,
@@ -131,8 +133,8 @@ pub trait HeldCauses: Send + Sync {
         reason: &str,
         context: &Context,
     ) -> Result<u64, StoreError>;
-    /// A person says no: its operations stay held until the plan overtakes them. Again: nothing more. `Stale` when it was released, is gathered, or
-    /// has not exactly `expected` operations; `NotFound` when nothing of it is left.
+    /// A person says no: its operations stay held until the plan overtakes them. Again: nothing more. `Stale` when it was released, is gathered,
+    /// was added to another or is being added to, or has not exactly `expected` operations; `NotFound` when nothing of it is left.
     async fn reject_cause(
         &self,
         id: HeldCauseId,

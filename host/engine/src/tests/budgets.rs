@@ -178,6 +178,38 @@ async fn dates_that_come_due_in_one_run_are_one_cause() {
     assert_eq!(disabled(&world), 0);
 }
 
+/// Names are reserved before the plan is recorded, and what they belong to is planned again: still of the documents, not of imports of months ago.
+#[tokio::test]
+async fn a_policy_with_unique_names_that_creates_too_many_is_one_cause() {
+    let world = World::new(75).await;
+    let engine = world.engine().await;
+    let rows = file(40, 0).replace("external", "guest");
+    let first: String = rows.lines().take(20).map(|line| format!("{line}\n")).collect();
+    import(&engine, &first).await;
+    apply(&engine, 0).await;
+    import(&engine, &rows).await;
+    apply(&engine, 0).await;
+    assert!(world.app.accounts().is_empty());
+    let text = policy("create = { most = 30 }")
+        .replace("'external'", "'guest'")
+        .replace(
+            "[mappings.app]\nusername = \"identity.employeeId\"",
+            "[mappings.app]\nusername = { candidates = [\"'g' + identity.employeeId\"], unique = true }",
+        );
+    engine
+        .activate_policy("policy.toml", &text, person())
+        .await
+        .unwrap();
+    apply(&engine, 0).await;
+    let causes: Vec<(String, u64)> = held(&engine)
+        .await
+        .into_iter()
+        .map(|one| (one.cause, one.operations))
+        .collect();
+    assert_eq!(causes, [("policy 2 and targets 1".to_owned(), 40)]);
+    assert!(world.app.accounts().is_empty());
+}
+
 #[tokio::test]
 async fn a_security_hold_passes_every_budget() {
     let (world, engine) = staffed(75, 3, "disable = { most = 0 }").await;

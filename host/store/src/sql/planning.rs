@@ -9,7 +9,7 @@ use usher_lifecycle::state::IdentityState;
 use uuid::Uuid;
 
 use super::SqlStore;
-use super::budgets::{Gathering, cause_key};
+use super::budgets::{CLOCK, Gathering, due_because, is_timed};
 use super::cells::{Cells, failed, identity_state_code, json_of, micros, numbers};
 use super::db::{Sql, query};
 use super::documents::settled;
@@ -230,20 +230,23 @@ async fn current(
         .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
+    let states: HashMap<i64, IdentityState> =
+        planned.iter().map(|one| (one.reference.0, one.state)).collect();
     rows.iter()
         .map(|row| {
             let cells = Cells::new(row, "identity.id")?;
-            let number = cells.get("identity.id")?;
+            let number: i64 = cells.get("identity.id")?;
             let changed_by: Option<String> = cells.get("identity.changed_by")?;
-            let is_timed = cells
-                .time_if_any("identity.next_change_us")?
-                .is_some_and(|change| change <= at);
-            let cause = cause_key(
-                cells.flag("identity.dirty")?,
-                changed_by.clone(),
-                is_timed,
-                documents,
-            );
+            let recorded = cells.identity_state("identity.state")?;
+            // Who was changed by something else too, but whose date has come and changed the state: it is the date that did.
+            let by_date = is_timed(&cells, at)?
+                && recorded.is_some()
+                && states.get(&number).is_some_and(|state| Some(*state) != recorded);
+            let cause = if by_date {
+                CLOCK.to_owned()
+            } else {
+                due_because(&cells, documents, at)?
+            };
             let current = Current {
                 cause_is_new: changed_by.as_ref() != Some(&cause),
                 cause,
@@ -253,7 +256,7 @@ async fn current(
                     key: cells.subject_key("identity.audit_key")?,
                 },
                 facts_version: cells.get("identity.facts_version")?,
-                state: cells.identity_state("identity.state")?,
+                state: recorded,
                 held: cells.get("identity.held")?,
             };
             Ok((number, current))

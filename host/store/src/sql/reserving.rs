@@ -1,7 +1,7 @@
 //! Reserving: of each request's candidates the first that is nobody else's, all in one transaction. One writer reserves at a time, and the
 //! table's unique index stands behind that.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::json;
 use usher_lifecycle::ids::IdentityId;
@@ -9,9 +9,11 @@ use usher_lifecycle::reservation::Reservation;
 use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
+use super::budgets::due_because;
 use super::cells::{Cells, failed, json_of, micros};
 use super::db::{Sql, query};
 use super::free_names::{Board, Chosen};
+use super::identities::versions;
 use super::name_key::name_key;
 use super::operations::subject;
 use super::plan_queue::INSERT_TARGETS;
@@ -54,8 +56,18 @@ const INSERT: &str = "
            CAST(j.value ->> 6 AS BIGINT)
     FROM json_each($1) AS j CROSS JOIN target t WHERE t.name = j.value ->> 1 ORDER BY j.key";
 
+/// Their plan is to be made again, for the reason it was made: a name is no cause of its own.
 const TOUCH: &str = "
-    UPDATE identity SET facts_version = facts_version + 1, dirty = 1 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
+    UPDATE identity SET facts_version = facts_version + 1, dirty = 1, changed_by = j.cause
+    FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, value ->> 1 AS cause FROM json_each($1)) AS j
+    WHERE identity.id = j.id";
+
+/// Who asks for a name.
+struct Asking {
+    subject: Subject,
+    /// What makes them due, as `identity.changed_by` keeps it.
+    cause: String,
+}
 
 impl SqlStore {
     pub(super) async fn reserve_once(
@@ -74,12 +86,12 @@ impl SqlStore {
                 .await
                 .map_err(failed(DOING))?;
         }
-        let subjects = subjects(&mut write, requests).await?;
+        let asking = asking(&mut write, requests, context).await?;
         let key = name_key(&mut write.tx, &self.keys).await?;
         let mut board = Board::of(&mut write.tx, requests, key, micros(context.at)).await?;
         let chosen = board.choose(&mut write.tx, requests).await?;
         if chosen.iter().any(|one| matches!(one, Chosen::New(_))) {
-            record(&mut write, requests, &chosen, &subjects, context).await?;
+            record(&mut write, requests, &chosen, &asking, context).await?;
             write
                 .commit(Raised {
                     facts: true,
@@ -112,17 +124,19 @@ impl SqlStore {
 }
 
 /// Whose names they are; locked where others work too.
-async fn subjects(
+async fn asking(
     write: &mut Write<'_>,
     requests: &[NameRequest],
-) -> Result<HashMap<i64, Subject>, StoreError> {
+    context: &Context,
+) -> Result<HashMap<i64, Asking>, StoreError> {
+    let active = versions(&mut write.tx).await?;
     let wanted: BTreeSet<i64> = requests.iter().map(|one| one.identity.0).collect();
     let rows = query(IDENTITIES)
         .bind(json_of(DOING, &wanted)?)
         .fetch_all(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
-    let mut subjects = HashMap::with_capacity(rows.len());
+    let mut asking = HashMap::with_capacity(rows.len());
     for row in &rows {
         let cells = Cells::new(row, "identity.id")?;
         let subject = subject(&cells)?;
@@ -130,10 +144,11 @@ async fn subjects(
             let id = IdentityId::new(subject.id);
             return Err(StoreError::Stale(format!("{id} is erased and gets no names")));
         }
-        subjects.insert(subject.number, subject);
+        let cause = due_because(&cells, active.policy + active.targets, context.at)?;
+        asking.insert(subject.number, Asking { subject, cause });
     }
-    match wanted.iter().find(|number| !subjects.contains_key(number)) {
-        None => Ok(subjects),
+    match wanted.iter().find(|number| !asking.contains_key(number)) {
+        None => Ok(asking),
         Some(number) => Err(StoreError::NotFound(format!(
             "there is no identity number {number}"
         ))),
@@ -145,18 +160,19 @@ async fn record(
     write: &mut Write<'_>,
     requests: &[NameRequest],
     chosen: &[Chosen],
-    subjects: &HashMap<i64, Subject>,
+    asking: &HashMap<i64, Asking>,
     context: &Context,
 ) -> Result<(), StoreError> {
     let now_us = micros(context.at);
     let (mut freed, mut barred, mut anew, mut fresh) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut people = BTreeSet::new();
+    let mut people = BTreeMap::new();
     let mut targets: HashSet<[&str; 1]> = HashSet::new();
     for (request, chosen) in requests.iter().zip(chosen) {
         let Chosen::New(new) = chosen else { continue };
         let (wanted, number) = (&request.wanted, request.identity.0);
-        people.insert(number);
-        let subject = subjects.get(&number).copied();
+        let who = asking.get(&number);
+        let subject = who.map(|who| who.subject);
+        people.insert(number, who.map(|who| who.cause.as_str()));
         let slot = wanted.slot.to_string();
         freed.extend(new.frees);
         if let Some((row, name)) = &new.replaces {
@@ -204,7 +220,7 @@ async fn record(
             INSERT_TARGETS,
             rows(json_of(DOING, &targets), !targets.is_empty())?,
         ),
-        (TOUCH, Some(json_of(DOING, &people)?)),
+        (TOUCH, Some(json_of(DOING, &people.iter().collect::<Vec<_>>())?)),
     ] {
         let Some(rows) = rows else { continue };
         query(sql)

@@ -76,8 +76,9 @@ const SUPERSEDE: &str = "
     WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))";
 
 /// A creation may have been tried since: its account is looked for by its own marker. That nothing was there is not known any more.
+/// What only a budget holds was not tried before: the plan may still overtake it, and it settles when it is let go.
 const SETTLE_CREATIONS: &str = "
-    UPDATE operation SET settle = 1, unknown_since_us = $2, absence_us = NULL
+    UPDATE operation SET settle = CASE WHEN held_cause IS NOT NULL AND attempts = 0 THEN 0 ELSE 1 END, unknown_since_us = $2, absence_us = NULL
     WHERE state < 4 AND state <> 2 AND verb = 'create' AND account IN (
         SELECT a.id FROM account a WHERE a.identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1)))";
 

@@ -2,7 +2,7 @@
 
 use usher_lifecycle::budget::{Budget, Budgets, Counted, Thresholds};
 use usher_lifecycle::operation::OperationState;
-use usher_store::{HeldCause, HeldCauses, HeldState, Judged, OperationFilter, StoreError};
+use usher_store::{Freezing as _, HeldCause, HeldCauses, HeldState, Judged, OperationFilter, StoreError};
 
 use super::*;
 
@@ -218,7 +218,7 @@ async fn rejected_stays_until_the_plan_overtakes_it_and_can_still_be_released() 
     assert!(claim(&store, "app", 100, 9_000).await.is_empty());
     assert_eq!(only(&store).await.why, "rejected by person ann: wrong file");
 
-    // The same cause comes with one more of the same: it is rejected with the rest.
+    // What the plan overtakes is not rejected any more.
     let first = again(&store, &everybody[0]).await;
     let open = first.accounts[0].open[0].id;
     let overtaking = Planned {
@@ -419,4 +419,228 @@ async fn what_a_given_up_operation_leaves_behind_is_not_held_for_ever() {
         ..OperationFilter::default()
     };
     assert!(store.operations(&open).await.unwrap().is_empty());
+}
+
+/// What follows from an outcome belongs to the cause of before; but what a person said no to is decided: it is judged for itself.
+#[tokio::test]
+async fn what_comes_after_a_decision_is_judged_for_itself() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    let everybody = people(&store, 14).await;
+    let follows = |person: &IdentityRow| planned(person, vec![create("directory")]);
+    let plan: Vec<Planned> = everybody[..12]
+        .iter()
+        .map(|one| planned(one, vec![disable()]))
+        .chain(everybody[12..].iter().map(follows))
+        .collect();
+    commit(&store, &plan, 1).await;
+    judge(&store, &at_most(0), 1).await;
+    let rejected = only(&store).await;
+    store
+        .reject_cause(rejected.id, None, "wrong file", &context(2))
+        .await
+        .unwrap();
+    let outcomes: Vec<Outcome> = claim(&store, "directory", 10, 3)
+        .await
+        .iter()
+        .map(|one| Outcome {
+            dirty: true,
+            ..done_as(one, &format!("d{}", one.number))
+        })
+        .collect();
+    assert_eq!(outcomes.len(), 2);
+    record(&store, &outcomes, 4).await;
+    plan_for(&store, &[again(&store, &everybody[12]).await], 5).await;
+    plan_for(&store, &[again(&store, &everybody[13]).await], 5).await;
+    assert_eq!(judge(&store, &at_most(1), 5).await, judged(0, 2));
+    let told = store.audit_tail(1).await.unwrap().remove(0).event;
+    assert_eq!(told, "held-cause.held");
+    assert_eq!(judge(&store, &at_most(2), 6).await, judged(2, 0));
+    assert_eq!(claim(&store, "app", 10, 7).await.len(), 2);
+    assert_eq!(only(&store).await.operations, 12);
+}
+
+/// A leaver whose date has come while something else made them due leaves by the clock.
+#[tokio::test]
+async fn a_date_that_changes_the_state_is_the_cause() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    let everybody = people(&store, 12).await;
+    let plan: Vec<Planned> = everybody
+        .iter()
+        .map(|one| Planned {
+            next_change_at: Some(at(50)),
+            ..planned(one, vec![])
+        })
+        .collect();
+    commit(&store, &plan, 1).await;
+    let all: Vec<StagedRecord> = everybody
+        .iter()
+        .map(|one| upsert(&one.records[0].key, "second"))
+        .collect();
+    import(&store, "hr", &all, 60).await;
+    let mut left = Vec::new();
+    for person in &everybody {
+        let person = again(&store, person).await;
+        left.push(Planned {
+            state: IdentityState::Leaving,
+            ..planned(&person, vec![disable()])
+        });
+    }
+    // One is Active before and after: the import concerns them, not the date.
+    left[0].state = IdentityState::Active;
+    assert_eq!(commit(&store, &left, 60).await.stale, 0);
+    let mut causes: Vec<(String, u64)> = held(&store)
+        .await
+        .into_iter()
+        .map(|one| (one.cause, one.operations))
+        .collect();
+    causes.sort();
+    let expected = [
+        ("dates that came due".to_owned(), 11),
+        ("import of people.csv by source hr".to_owned(), 1),
+    ];
+    assert_eq!(causes, expected);
+}
+
+/// A name makes the plan stale; it is made again for the reason it was made.
+#[tokio::test]
+async fn who_gets_a_name_is_due_for_the_same_reason() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    let everybody = people(&store, 3).await;
+    let none: Vec<Planned> = everybody
+        .iter()
+        .map(|one| Planned {
+            next_change_at: (one.reference == everybody[1].reference).then(|| at(50)),
+            ..planned(one, vec![])
+        })
+        .collect();
+    commit(&store, &none, 1).await;
+    import(&store, "hr", &[upsert(&everybody[2].records[0].key, "new")], 2).await;
+    let requests: Vec<_> = everybody
+        .iter()
+        .map(|one| super::names::request(one, "app", &["a", "b", "c"]))
+        .collect();
+    for name in usher_store::Reservations::reserve(&store, &requests, &context(60))
+        .await
+        .unwrap()
+    {
+        name.unwrap();
+    }
+    let mut rows = Vec::new();
+    for person in &everybody {
+        rows.push(again(&store, person).await);
+    }
+    plan_for(&store, &rows, 60).await;
+    let causes: Vec<String> = held(&store).await.into_iter().map(|one| one.cause).collect();
+    let expected = [
+        "policy 0 and targets 0",
+        "dates that came due",
+        "import of people.csv by source hr",
+    ];
+    assert_eq!(causes.len(), 3, "{causes:?}");
+    assert!(
+        expected.iter().all(|one| causes.contains(&(*one).to_owned())),
+        "{causes:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_being_added_to_another_is_not_decided_on() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    let everybody = people(&store, 24).await;
+    plan_for(&store, &everybody[..12], 1).await;
+    import(&store, "hr", &[upsert("p99", "more")], 2).await;
+    let mut others = Vec::new();
+    let all: Vec<StagedRecord> = everybody[12..]
+        .iter()
+        .map(|one| upsert(&one.records[0].key, "second"))
+        .collect();
+    import(&store, "hr", &all, 3).await;
+    for person in &everybody[12..] {
+        others.push(again(&store, person).await);
+    }
+    plan_for(&store, &others, 4).await;
+    let rest: Vec<Planned> = store
+        .due(at(4), 10)
+        .await
+        .unwrap()
+        .iter()
+        .map(|one| planned(one, vec![]))
+        .collect();
+    commit(&store, &rest, 4).await;
+    judge(&store, &at_most(0), 5).await;
+    let causes = held(&store).await;
+    assert_eq!(causes.len(), 2, "{causes:?}");
+    // As a crash between judging and moving leaves it.
+    database
+        .raw("UPDATE held_cause SET joins = (SELECT min(id) FROM held_cause) WHERE id = (SELECT max(id) FROM held_cause)")
+        .await
+        .unwrap();
+    for (cause, says) in [(&causes[0], "being added"), (&causes[1], "was added to held_")] {
+        for refused in [
+            store.release_cause(cause.id, None, "looked", &context(6)).await,
+            store.reject_cause(cause.id, None, "looked", &context(6)).await,
+        ] {
+            let Err(StoreError::Stale(message)) = refused else {
+                panic!("{refused:?}")
+            };
+            assert!(message.contains(says), "{message}");
+        }
+    }
+    // Another round moves them.
+    import(&store, "hr", &[upsert("p98", "more")], 7).await;
+    judge(&store, &at_most(0), 7).await;
+    assert_eq!(only(&store).await.operations, 24);
+    assert_eq!(
+        store
+            .reject_cause(causes[0].id, Some(24), "wrong", &context(8))
+            .await
+            .unwrap(),
+        24
+    );
+    let again = store
+        .reject_cause(causes[0].id, Some(23), "wrong", &context(8))
+        .await;
+    assert!(matches!(again, Err(StoreError::Stale(_))), "{again:?}");
+}
+
+/// What nobody ever tried may still be overtaken after a restore; let go, it looks before it creates.
+#[tokio::test]
+async fn a_creation_that_only_a_budget_holds_settles_when_it_is_let_go() {
+    let Some(database) = crate::database() else { return };
+    let store = database.open(at(0)).await;
+    let everybody = people(&store, 3).await;
+    let held_creation = || NewOperation {
+        budgeted: true,
+        ..create("app")
+    };
+    let plan: Vec<Planned> = everybody
+        .iter()
+        .map(|one| planned(one, vec![held_creation()]))
+        .collect();
+    commit(&store, &plan, 1).await;
+    let mut none = at_most(0);
+    none.every.create = none.every.disable;
+    judge(&store, &none, 1).await;
+    let cause = only(&store).await;
+    store.mark_restored(&context(10)).await.unwrap();
+    for person in &everybody {
+        let row = again(&store, person).await;
+        assert!(!row.accounts[0].open[0].settle, "the plan could not overtake it");
+    }
+    let one = again(&store, &everybody[0]).await.accounts[0].open[0].id;
+    store
+        .release_operation(one, "looked", &context(11))
+        .await
+        .unwrap();
+    store
+        .release_cause(cause.id, Some(2), "looked", &context(11))
+        .await
+        .unwrap();
+    store.thaw("looked at", &context(13)).await.unwrap();
+    let claimed = claim(&store, "app", 10, 14).await;
+    assert_eq!(claimed.iter().filter(|one| one.settle).count(), 3);
 }

@@ -10,7 +10,7 @@ use usher_store::{HELD_CAUSES_MAX, HELD_OPERATIONS_MAX, HeldCause, HeldCauses as
 use super::freeze::reason;
 use crate::cli::Global;
 use crate::exit::Exit;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::render;
 use crate::wiring::app::App;
@@ -131,9 +131,23 @@ struct Decided {
     operations: u64,
 }
 
+/// `--expect` counts the operations of a cause; one operation has nothing to count.
+fn refuse_expect(id: Which, expect: Option<u64>) -> Result<(), Failure> {
+    match (id, expect) {
+        (Which::Operation(operation), Some(_)) => {
+            let message = format!(
+                "--expect counts the operations of a held cause (held_…), and {operation} is one operation"
+            );
+            Err(Failure::new(Exit::Usage, message).advice("leave --expect out"))
+        }
+        (Which::Operation(_), None) | (Which::Cause(_), _) => Ok(()),
+    }
+}
+
 impl Release {
     /// Runs it.
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
+        refuse_expect(self.id, self.expect)?;
         let app = App::recovered(global, output).await?;
         let context = app.context();
         let operations = match self.id {
@@ -157,6 +171,7 @@ impl Release {
 impl Reject {
     /// Runs it.
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
+        refuse_expect(self.id, self.expect)?;
         let app = App::recovered(global, output).await?;
         let context = app.context();
         let operations = match self.id {
@@ -180,6 +195,15 @@ impl Reject {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_operation_is_not_counted() {
+        let operation: Which = "op_0192f3c4-0000-7000-8000-000000000000".parse().unwrap();
+        let cause: Which = "held_0192f3c4-0000-7000-8000-000000000000".parse().unwrap();
+        assert_eq!(refuse_expect(operation, Some(1)).unwrap_err().exit(), Exit::Usage);
+        assert!(refuse_expect(operation, None).is_ok());
+        assert!(refuse_expect(cause, Some(1)).is_ok());
+    }
 
     #[test]
     fn a_cause_or_an_operation_is_meant() {

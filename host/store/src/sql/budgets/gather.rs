@@ -2,38 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use usher_lifecycle::budget::Counted;
 use usher_lifecycle::ids::HeldCauseId;
 
 use crate::sql::cells::{Cells, failed, hex, json_of, micros};
-use crate::sql::db::{Sql, query};
+use crate::sql::db::query;
 use crate::sql::write::Write;
-use crate::{Context, HeldState, StoreError, StoreVersions};
+use crate::{Context, StoreError, StoreVersions};
 
-use super::{counted, held_state};
+use super::counted;
 
 const DOING: &str = "gathering what counts under a budget";
 
 /// What it waits for until planning has come to rest.
 const WHY: &str = "waits for its budget until everything of the same cause is planned";
-
-/// What is held or rejected of the same cause: what comes later joins it. A run of the clock is never the same twice.
-const OPEN: Sql = Sql {
-    sqlite: r#"
-    SELECT h.id AS "held_cause.id", h.cause AS "held_cause.cause", h.target AS "held_cause.target", h.kind AS "held_cause.kind",
-           h.state AS "held_cause.state"
-    FROM json_each($1) AS j CROSS JOIN held_cause h
-    WHERE h.cause = j.value ->> 0 AND h.target = CAST(j.value ->> 1 AS BIGINT) AND h.kind = CAST(j.value ->> 2 AS BIGINT)
-      AND h.state IN (1, 3) AND h.joins IS NULL AND h.cause <> 'clock'
-    ORDER BY h.id"#,
-    postgres: r#"
-    SELECT h.id AS "held_cause.id", h.cause AS "held_cause.cause", h.target AS "held_cause.target", h.kind AS "held_cause.kind",
-           h.state AS "held_cause.state"
-    FROM json_each($1) AS j CROSS JOIN held_cause h
-    WHERE h.cause = j.value ->> 0 AND h.target = CAST(j.value ->> 1 AS BIGINT) AND h.kind = CAST(j.value ->> 2 AS BIGINT)
-      AND h.state IN (1, 3) AND h.joins IS NULL AND h.cause <> 'clock'
-    ORDER BY h.id FOR NO KEY UPDATE OF h"#,
-};
 
 /// The update takes the row's lock, so that nobody judges it before these operations are there.
 const GATHER: &str = r#"
@@ -49,12 +32,31 @@ const IMPORTS: &str = r#"
     FROM json_each($1) AS j CROSS JOIN snapshot p CROSS JOIN source s
     WHERE p.id = CAST(j.value AS BIGINT) AND s.id = p.source"#;
 
+/// The cause of what moments bring that have come.
+pub(crate) const CLOCK: &str = "clock";
+
+/// Whether a moment has come at which something changes for an identity.
+pub(crate) fn is_timed(cells: &Cells<'_>, at: Timestamp) -> Result<bool, StoreError> {
+    let change = cells.time_if_any("identity.next_change_us")?;
+    Ok(change.is_some_and(|change| change <= at))
+}
+
+/// What makes an identity due now, of its row.
+pub(crate) fn due_because(cells: &Cells<'_>, documents: i64, at: Timestamp) -> Result<String, StoreError> {
+    Ok(cause_key(
+        cells.flag("identity.dirty")?,
+        cells.get("identity.changed_by")?,
+        is_timed(cells, at)?,
+        documents,
+    ))
+}
+
 /// What makes an identity due, as `held_cause.cause` keeps it: what changed it, or a moment that has come, or else new documents.
-pub(crate) fn cause_key(dirty: bool, changed_by: Option<String>, is_timed: bool, documents: i64) -> String {
+fn cause_key(dirty: bool, changed_by: Option<String>, is_timed: bool, documents: i64) -> String {
     if dirty {
         changed_by.unwrap_or_else(|| "earlier changes".to_owned())
     } else if is_timed {
-        "clock".to_owned()
+        CLOCK.to_owned()
     } else {
         format!("documents {documents}")
     }
@@ -81,7 +83,8 @@ impl Gathering {
         self.wanted.insert((cause.to_owned(), target, counted as i64));
     }
 
-    /// Finds or makes the rows asked for.
+    /// Finds or makes the rows asked for. Only what is still being gathered is joined: what comes after a cause was judged or decided on is another
+    /// row, is judged for itself, and is told to the audit when it is held.
     pub(crate) async fn find(
         &mut self,
         write: &mut Write<'_>,
@@ -92,32 +95,9 @@ impl Gathering {
         if self.wanted.is_empty() {
             return Ok(());
         }
-        let rows = query(OPEN)
-            .bind(json_of(DOING, &self.wanted)?)
-            .fetch_all(&mut write.tx)
-            .await
-            .map_err(failed(DOING))?;
-        for row in &rows {
-            let cells = Cells::new(row, "held_cause.id")?;
-            let (key, number) = (key(&cells)?, cells.get("held_cause.id")?);
-            // What is held before what was rejected: of two a person decided only on one.
-            match held_state(&cells)? {
-                HeldState::Held => drop(self.found.insert(key, number)),
-                HeldState::Gathering | HeldState::LetGo | HeldState::Rejected => {
-                    self.found.entry(key).or_insert(number);
-                }
-            }
-        }
-        let missing: Vec<&Key> = self
+        let labels = labels(write, &self.wanted, versions).await?;
+        let new: Vec<(&str, i64, i64, String, &str)> = self
             .wanted
-            .iter()
-            .filter(|key| !self.found.contains_key(*key))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let labels = labels(write, &missing, versions).await?;
-        let new: Vec<(&str, i64, i64, String, &str)> = missing
             .iter()
             .map(|(cause, target, kind)| {
                 let id = HeldCauseId::from_parts(context.at, &random());
@@ -162,7 +142,7 @@ fn key(cells: &Cells<'_>) -> Result<Key, StoreError> {
 /// What people read of each cause.
 async fn labels(
     write: &mut Write<'_>,
-    keys: &[&Key],
+    keys: &BTreeSet<Key>,
     versions: StoreVersions,
 ) -> Result<BTreeMap<String, String>, StoreError> {
     let mut labels = BTreeMap::new();

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
-use usher_lifecycle::budget::{Budget, Counted, Thresholds, Usage, Verdict};
+use usher_lifecycle::budget::{Budget, Counted, Thresholds, Verdict};
 use usher_lifecycle::ids::HeldCauseId;
 use usher_lifecycle::name::TargetName;
 
+use super::known::{Known, count_accounts, number};
 use super::{SEVERAL, counted, held_state, lock};
 use crate::sql::SqlStore;
 use crate::sql::cells::{Cells, failed, json_of, micros};
-use crate::sql::db::{Row, Tx, query};
+use crate::sql::db::{Row, Sql, Tx, query};
 use crate::sql::identities::versions as versions_now;
 use crate::sql::outdated::everybody_was_looked_at;
 use crate::sql::planning::DUE;
@@ -25,9 +26,6 @@ const DOING: &str = "judging what counts under a budget";
 const CAUSES_MAX: usize = 100;
 /// A cause of at most so many operations that does not fit joins the others like it: a trickle is one entry for people, not hundreds.
 const SMALL_MAX: u64 = 10;
-/// For how long a count of the accounts of a target serves, unless something would be held by it.
-const COUNT_SERVES: SignedDuration = SignedDuration::from_mins(10);
-
 /// What may have to be judged, oldest first.
 const OPEN: &str = r#"
     SELECT h.id AS "held_cause.id", h.public_id AS "held_cause.public_id", h.target AS "held_cause.target", t.name AS "target.name",
@@ -35,25 +33,13 @@ const OPEN: &str = r#"
            h.budget AS "held_cause.budget"
     FROM held_cause h CROSS JOIN target t WHERE t.id = h.target AND h.state IN (0, 1) AND h.joins IS NULL ORDER BY h.id"#;
 
+/// Where others work too: a plan that is adding to it is waited for, and counted.
+const LOCKED: Sql = Sql {
+    sqlite: "SELECT 1",
+    postgres: "SELECT 1 FROM held_cause WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY id FOR NO KEY UPDATE",
+};
+
 const OPERATIONS: &str = "SELECT count(*) FROM operation WHERE held_cause = $1";
-
-/// Let go and not at an end, or ended within the window after an attempt.
-const USED: &str = "
-    SELECT (SELECT count(*) FROM operation o WHERE o.target = $1 AND o.verb = $2 AND o.verb IN ('create', 'delete', 'disable')
-              AND o.held_cause IS NULL AND o.released = 0 AND o.ended_us IS NULL)
-         + (SELECT count(*) FROM operation o WHERE o.target = $1 AND o.verb = $2 AND o.verb IN ('create', 'delete', 'disable')
-              AND o.held_cause IS NULL AND o.released = 0 AND o.ended_us > $3 AND o.attempts > 0)
-         + (SELECT count(*) FROM held_cause h JOIN operation o ON o.held_cause = h.id
-            WHERE h.target = $1 AND h.kind = $4 AND h.state = 2 AND h.released = 0)";
-
-const COUNTED: &str = r#"
-    SELECT t.id AS "target.id", t.accounts_counted AS "target.accounts_counted", t.accounts_counted_us AS "target.accounts_counted_us"
-    FROM target t WHERE t.id = $1"#;
-
-const COUNT: &str =
-    "SELECT count(*) FROM account WHERE target = $1 AND external_id IS NOT NULL AND state <> 0";
-
-const KEEP_COUNT: &str = "UPDATE target SET accounts_counted = $2, accounts_counted_us = $3 WHERE id = $1";
 
 const DECIDE: &str = "
     UPDATE held_cause SET state = $2, cause = $3, label = $4, budget = $5, why = $6, joins = $7 WHERE id = $1";
@@ -61,6 +47,15 @@ const DECIDE: &str = "
 /// The entry of what is held one by one, if there is one under the same budget.
 const ONE_BY_ONE: &str = "
     SELECT id FROM held_cause WHERE cause = 'several' AND target = $1 AND kind = $2 AND state = 1 AND joins IS NULL ORDER BY id LIMIT 1";
+
+/// What judging came to.
+enum Came {
+    /// Nothing to judge, or planning is not at rest.
+    Nothing,
+    /// A share is of the accounts of this target, and they were not counted lately.
+    Uncounted(i64),
+    Judged(Judged),
+}
 
 /// A cause to judge.
 struct Open {
@@ -90,28 +85,66 @@ impl SqlStore {
         {
             return Ok(None);
         }
+        let mut accounts = BTreeMap::new();
+        loop {
+            match self
+                .judge_once(thresholds, versions, accounts.clone(), context)
+                .await?
+            {
+                Came::Nothing => return Ok(None),
+                Came::Judged(judged) => return Ok(Some(judged)),
+                // Counting reads every account of the target: nobody waits for it, and each target is counted once.
+                Came::Uncounted(target) => {
+                    let mut tx = self.read(DOING).await?;
+                    accounts.insert(target, count_accounts(&mut tx, target).await?);
+                }
+            }
+        }
+    }
+
+    async fn judge_once(
+        &self,
+        thresholds: &Thresholds,
+        versions: StoreVersions,
+        accounts: BTreeMap<i64, u64>,
+        context: &Context,
+    ) -> Result<Came, StoreError> {
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, context).await?;
         lock(&mut write.tx, DOING).await?;
         if !is_at_rest(&mut write.tx, versions, context.at).await? {
-            return Ok(None);
+            return Ok(Came::Nothing);
         }
-        let waiting = waiting(&mut write.tx, thresholds).await?;
+        let mut waiting = waiting(&mut write.tx, thresholds).await?;
         if waiting.is_empty() {
-            return Ok(None);
+            return Ok(Came::Nothing);
+        }
+        waiting.truncate(CAUSES_MAX);
+        if write.tx.is_shared() {
+            let numbers: Vec<i64> = waiting.iter().map(|open| open.number).collect();
+            query(LOCKED)
+                .bind(json_of(DOING, &numbers)?)
+                .fetch_all(&mut write.tx)
+                .await
+                .map_err(failed(DOING))?;
         }
         let mut judged = Judged::default();
-        let mut used: BTreeMap<(i64, Counted), u64> = BTreeMap::new();
-        for open in waiting.iter().take(CAUSES_MAX) {
-            judge(&mut write, open, thresholds, &mut used, &mut judged, context.at).await?;
+        let mut known = Known::new(accounts);
+        for open in &waiting {
+            if let Some(target) =
+                judge(&mut write, open, thresholds, &mut known, &mut judged, context.at).await?
+            {
+                return Ok(Came::Uncounted(target));
+            }
         }
+        known.keep(&mut write.tx, context.at).await?;
         write
             .commit(Raised {
                 facts: false,
                 observed: true,
             })
             .await?;
-        Ok(Some(judged))
+        Ok(Came::Judged(judged))
     }
 }
 
@@ -183,26 +216,27 @@ struct Decided {
     joins: Option<i64>,
 }
 
+/// Returns a target whose accounts must be counted first, if there is one; everything is begun anew then.
 async fn judge(
     write: &mut Write<'_>,
     open: &Open,
     thresholds: &Thresholds,
-    used: &mut BTreeMap<(i64, Counted), u64>,
+    known: &mut Known,
     judged: &mut Judged,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Option<i64>, StoreError> {
     let asked = number(&mut write.tx, OPERATIONS, open.number).await?;
     let budget = thresholds.budget(&open.name, open.counted);
     let verdict = match budget {
         None => Verdict::Fits,
         Some(budget) => {
-            let place = (open.target, open.counted);
-            let so_far = match used.get(&place) {
-                Some(used) => *used,
-                None => used_now(&mut write.tx, open, budget.window_start(now)).await?,
-            };
-            used.insert(place, so_far);
-            verdict(&mut write.tx, open, budget, so_far, asked, now).await?
+            match known
+                .verdict(&mut write.tx, (open.target, open.counted), budget, asked, now)
+                .await?
+            {
+                Some(verdict) => verdict,
+                None => return Ok(Some(open.target)),
+            }
         }
     };
     let mut decided = Decided {
@@ -216,7 +250,7 @@ async fn judge(
     match (verdict, budget) {
         (Verdict::Fits, _) | (Verdict::Exceeds { .. }, None) => {
             judged.let_go += asked;
-            *used.entry((open.target, open.counted)).or_default() += asked;
+            known.let_go((open.target, open.counted), asked);
         }
         (Verdict::Exceeds { allowed, used }, Some(budget)) => {
             hold(write, open, asked, &mut decided).await?;
@@ -249,7 +283,7 @@ async fn judge(
         .execute(&mut write.tx)
         .await
         .map_err(failed(DOING))?;
-    Ok(())
+    Ok(None)
 }
 
 /// A cause is held as it is; a small one with the others that were held one by one.
@@ -279,60 +313,4 @@ async fn hold(
         }
     }
     Ok(())
-}
-
-/// A share is of a count that may be some minutes old, but nothing is held by an old one.
-async fn verdict(
-    tx: &mut Tx<'_>,
-    open: &Open,
-    budget: Budget,
-    used: u64,
-    asked: u64,
-    now: Timestamp,
-) -> Result<Verdict, StoreError> {
-    if budget.percent.is_none() {
-        return Ok(budget.judge(Usage { accounts: 0, used }, asked));
-    }
-    let row = query(COUNTED)
-        .bind(open.target)
-        .fetch_one(tx)
-        .await
-        .map_err(failed(DOING))?;
-    let cells = Cells::new(&row, "target.id")?;
-    let counted_at = cells.time_if_any("target.accounts_counted_us")?;
-    let serves = counted_at.is_some_and(|at| at <= now && now.duration_since(at) < COUNT_SERVES);
-    if serves {
-        let accounts = cells.count("target.accounts_counted")?;
-        if budget.judge(Usage { accounts, used }, asked) == Verdict::Fits {
-            return Ok(Verdict::Fits);
-        }
-    }
-    let accounts = number(tx, COUNT, open.target).await?;
-    query(KEEP_COUNT)
-        .bind(open.target)
-        .bind(i64::try_from(accounts).unwrap_or(i64::MAX))
-        .bind(micros(now))
-        .execute(tx)
-        .await
-        .map_err(failed(DOING))?;
-    Ok(budget.judge(Usage { accounts, used }, asked))
-}
-
-async fn used_now(tx: &mut Tx<'_>, open: &Open, since: Timestamp) -> Result<u64, StoreError> {
-    let row = query(USED)
-        .bind(open.target)
-        .bind(open.counted.verb())
-        .bind(micros(since))
-        .bind(open.counted as i64)
-        .fetch_one(tx)
-        .await
-        .map_err(failed(DOING))?;
-    let used: i64 = row.at(0).map_err(failed(DOING))?;
-    Ok(used.unsigned_abs())
-}
-
-async fn number(tx: &mut Tx<'_>, sql: &'static str, of: i64) -> Result<u64, StoreError> {
-    let row = query(sql).bind(of).fetch_one(tx).await.map_err(failed(DOING))?;
-    let number: i64 = row.at(0).map_err(failed(DOING))?;
-    Ok(number.unsigned_abs())
 }

@@ -6,6 +6,7 @@
 
 mod gather;
 mod judge;
+mod known;
 mod people;
 mod ready;
 
@@ -18,7 +19,7 @@ use super::cells::{Cells, failed};
 use super::db::{Sql, Tx, query};
 use crate::{Context, HeldCause, HeldCauses, HeldState, Judged, OperationRow, StoreError, StoreVersions};
 
-pub(super) use gather::{Gathering, cause_key, set_by};
+pub(super) use gather::{CLOCK, Gathering, due_because, is_timed, set_by};
 
 /// One at a time; ends with the transaction. SQLite has one writer anyway.
 const LOCK: Sql = Sql {

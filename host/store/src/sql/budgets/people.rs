@@ -9,7 +9,7 @@ use super::{SINGLE, counted, held_state, lock};
 use crate::held_causes::{EXAMPLES_MAX, HELD_CAUSES_MAX, HELD_OPERATIONS_MAX};
 use crate::sql::SqlStore;
 use crate::sql::cells::{Cells, failed, hex, json_of, micros};
-use crate::sql::db::{Row, Tx, composed, query};
+use crate::sql::db::{Row, Sql, Tx, composed, query};
 use crate::sql::operations::{
     LISTED_COLUMNS, ONE, OWNER_OF_ONE, listed, lock_owners, promote, slot, subject,
 };
@@ -29,6 +29,20 @@ const COLUMNS: &str = r#"
            (SELECT count(*) FROM operation o WHERE o.held_cause = h.id) AS "held_cause.operations"
     FROM held_cause h JOIN target t ON t.id = h.target"#;
 
+/// Where others work too, nobody adds to it or judges it until this commits.
+const LOCKED: Sql = Sql {
+    sqlite: "SELECT h.id, h.joins FROM held_cause h WHERE h.public_id = $1",
+    postgres: "SELECT h.id, h.joins FROM held_cause h WHERE h.public_id = $1 FOR NO KEY UPDATE",
+};
+
+/// The cause that another one joined.
+const JOINED: &str = r#"
+    SELECT h.id AS "held_cause.id", h.public_id AS "held_cause.public_id" FROM held_cause h WHERE h.id = $1"#;
+
+/// What joins it and was not moved yet.
+const JOINING: &str = "
+    SELECT 1 FROM held_cause h WHERE h.joins = $1 AND EXISTS (SELECT 1 FROM operation o WHERE o.held_cause = h.id) LIMIT 1";
+
 const EXAMPLES: &str = r#"
     SELECT o.id AS "operation.id", o.public_id AS "operation.public_id", i.public_id AS "identity.public_id",
            (SELECT r.key FROM source_record r WHERE r.identity = i.id ORDER BY r.id LIMIT 1) AS "source_record.key"
@@ -43,8 +57,10 @@ const CAUSE_OF: &str = r#"
     SELECT h.id AS "held_cause.id", h.state AS "held_cause.state", h.cause AS "held_cause.cause"
     FROM operation o JOIN held_cause h ON h.id = o.held_cause WHERE o.id = $1 AND o.state = 3"#;
 
+/// As what is let go in chunks.
 const RELEASE_ONE: &str = "
     UPDATE operation SET state = 0, held_cause = NULL, released = 1, message = NULL,
+        settle = CASE WHEN unknown_since_us IS NULL THEN settle ELSE 1 END,
         due_us = CASE WHEN due_us > $2 THEN due_us ELSE $2 END
     WHERE id = $1";
 
@@ -118,9 +134,15 @@ impl SqlStore {
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, context).await?;
         lock(&mut write.tx, DOING).await?;
+        refuse_while_joining(&mut write.tx, id).await?;
         let row = row_of(&mut write.tx, id).await?;
         let cells = Cells::new(&row, "held_cause.id")?;
         let operations: u64 = cells.count("held_cause.operations")?;
+        if expected.is_some_and(|expected| expected != operations) {
+            return Err(StoreError::Stale(format!(
+                "{id} has {operations} operations now; look at `usher held show {id}` again"
+            )));
+        }
         let state = held_state(&cells)?;
         if state == to {
             return Ok(operations);
@@ -135,11 +157,6 @@ impl SqlStore {
             HeldState::LetGo => {
                 return Err(StoreError::Stale(format!("{id} was let go: its operations run")));
             }
-        }
-        if expected.is_some_and(|expected| expected != operations) {
-            return Err(StoreError::Stale(format!(
-                "{id} has {operations} operations now; look at `usher held show {id}` again"
-            )));
         }
         let (released, event) = decision(to);
         query(DECIDE)
@@ -290,6 +307,42 @@ fn check_reason(reason: &str) -> Result<(), StoreError> {
         )));
     }
     Ok(())
+}
+
+/// Locks the row of a cause; refuses one whose operations are moved to another, or to which operations are still moved: what is counted after this
+/// is what is decided on.
+async fn refuse_while_joining(tx: &mut Tx<'_>, id: HeldCauseId) -> Result<(), StoreError> {
+    let row = query(LOCKED)
+        .bind(id.uuid().as_bytes().to_vec())
+        .fetch_optional(tx)
+        .await
+        .map_err(failed(DOING))?;
+    let Some(row) = row else { return Ok(()) };
+    let number: i64 = row.at(0).map_err(failed(DOING))?;
+    let joins: Option<i64> = row.at(1).map_err(failed(DOING))?;
+    if let Some(other) = joins {
+        let row = query(JOINED)
+            .bind(other)
+            .fetch_one(tx)
+            .await
+            .map_err(failed(DOING))?;
+        let other = Cells::new(&row, "held_cause.id")?.uuid("held_cause.public_id")?;
+        return Err(StoreError::Stale(format!(
+            "{id} was added to {}: decide on that one",
+            HeldCauseId::new(other)
+        )));
+    }
+    let joining = query(JOINING)
+        .bind(number)
+        .fetch_optional(tx)
+        .await
+        .map_err(failed(DOING))?;
+    match joining {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Stale(format!(
+            "more operations are being added to {id}; look at `usher held show {id}` again after the next round of planning"
+        ))),
+    }
 }
 
 async fn row_of(tx: &mut Tx<'_>, id: HeldCauseId) -> Result<Row, StoreError> {

@@ -50,9 +50,11 @@ const THESE: Sql = Sql {
     ORDER BY o.id FOR NO KEY UPDATE OF o"#,
 };
 
-/// Waiting, until it is seen to be the first of its account.
+/// Waiting, until it is seen to be the first of its account. A creation that was held while the store was restored may have been let go and tried
+/// after the moment of the backup: it looks first.
 const LET_GO: &str = "
     UPDATE operation SET state = 0, held_cause = NULL, released = j.released, message = NULL,
+        settle = CASE WHEN unknown_since_us IS NULL THEN settle ELSE 1 END,
         due_us = CASE WHEN operation.due_us > $2 THEN operation.due_us ELSE $2 END
     FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS released FROM json_each($1)) AS j
     WHERE operation.id = j.id";
