@@ -94,7 +94,8 @@ impl Engine {
     pub async fn check_policy(&self, file: &str, text: &str) -> Result<Policy, EngineError> {
         let policy = policy::parse_strictly(file, text)?;
         let mut errors = self.environment_errors(file, text, &policy);
-        let active = self.targets().await?;
+        // Without their pilots, which are compiled against this policy: an active one that cannot be read any more is to be replaced.
+        let active = self.targets_alone().await?;
         if active.version > 0
             && let Err(more) = policy::check_against(&policy, file, &active.targets)
         {
@@ -146,7 +147,7 @@ impl Engine {
         text: &str,
     ) -> Result<BTreeMap<TargetName, ResolvedTarget>, EngineError> {
         let targets = targets::parse_strictly(file, text)?;
-        let Some(active) = self.policy_if_any().await? else {
+        let Some(active) = self.policy_if_readable().await? else {
             let resolved = self.resolve(&targets).await?;
             targets::check_protected(&targets, file, &schemas(&resolved))?;
             return Ok(resolved);
@@ -222,8 +223,29 @@ impl Engine {
         Ok(Some(active))
     }
 
+    /// The active policy; none also when it cannot be read any more: what is to replace it, or comes before that, is not measured by it.
+    async fn policy_if_readable(&self) -> Result<Option<Arc<ActivePolicy>>, EngineError> {
+        match self.policy_if_any().await {
+            Err(EngineError::Unreadable { .. }) => Ok(None),
+            result => result,
+        }
+    }
+
     /// The active targets; none when no document is active.
     pub(crate) async fn targets(&self) -> Result<Arc<ActiveTargets>, EngineError> {
+        let mut active = self.targets_alone().await?;
+        if !active.targets.pilots.is_empty()
+            && let Some(policy) = self.policy_if_any().await?
+            && policy.version != active.piloted_under
+        {
+            active = Arc::new(active.piloted(&policy)?);
+            *self.active.targets.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&active));
+        }
+        Ok(active)
+    }
+
+    /// The active targets with the pilots of whichever policy asked last, or with none.
+    async fn targets_alone(&self) -> Result<Arc<ActiveTargets>, EngineError> {
         let Some(document) = self.ports.store.document(DocumentKind::Targets).await? else {
             return Ok(Arc::default());
         };
@@ -232,20 +254,14 @@ impl Engine {
             .as_ref()
             .filter(|active| active.version == document.version)
             .cloned();
-        let mut active = match known {
-            Some(active) => active,
+        let active = match known {
+            Some(active) => return Ok(active),
             None => Arc::new(compile_targets(
                 document.version,
                 &document.text,
                 document.resolved,
             )?),
         };
-        if !active.targets.pilots.is_empty()
-            && let Some(policy) = self.policy_if_any().await?
-            && policy.version != active.piloted_under
-        {
-            active = Arc::new(active.piloted(&policy)?);
-        }
         *kept() = Some(Arc::clone(&active));
         Ok(active)
     }

@@ -37,7 +37,8 @@ impl Engine {
     /// With `expect` only if what it changes is what was looked at: the digest of its [`Difference`](crate::plan::Difference).
     ///
     /// # Errors
-    /// As [`Engine::check_policy`] and [`Engine::check_targets`]; [`EngineError::Differs`]. Nothing is activated then.
+    /// As [`Engine::check_policy`] and [`Engine::check_targets`]; [`EngineError::Differs`]; the store answers `Stale` when another
+    /// version of either document became active meanwhile. Nothing is activated then.
     pub async fn activate(
         &self,
         proposed: &Proposed<'_>,
@@ -45,19 +46,21 @@ impl Engine {
         actor: Actor,
     ) -> Result<i64, EngineError> {
         let prepared = self.prepare(proposed).await?;
+        if let Some(expected) = expect {
+            let found = self.digest_of(&prepared).await?;
+            if !found.eq_ignore_ascii_case(expected.trim()) {
+                return Err(EngineError::Differs { found });
+            }
+        }
+        self.put_in_force(prepared, actor).await
+    }
+
+    /// Makes a document the active one that was checked, if what it was checked against still is.
+    pub(crate) async fn put_in_force(&self, prepared: Prepared, actor: Actor) -> Result<i64, EngineError> {
         let context = self.context(actor);
         let store = &self.ports.store;
-        let (kind, seen) = (proposed.kind, prepared.seen);
-        let version = match expect {
-            None => store.activate(prepared.document, &context).await?,
-            Some(expected) => {
-                let found = self.digest_of(&prepared).await?;
-                if !found.eq_ignore_ascii_case(expected.trim()) {
-                    return Err(EngineError::Differs { found });
-                }
-                store.activate_after(prepared.document, seen, &context).await?
-            }
-        };
+        let (kind, seen) = (prepared.document.kind, prepared.seen);
+        let version = store.activate_after(prepared.document, seen, &context).await?;
         let is_new = match kind {
             DocumentKind::Policy => false,
             DocumentKind::Targets => version != seen.targets,
@@ -84,7 +87,7 @@ impl Engine {
             DocumentKind::Policy => {
                 let policy = self.check_policy(proposed.file, proposed.text).await?;
                 let policy = ActivePolicy::new(seen.policy + 1, policy);
-                let targets = self.targets().await?.piloted(&policy)?;
+                let targets = self.targets_alone().await?.piloted(&policy)?;
                 Ok(Prepared {
                     document: NewDocument {
                         kind: proposed.kind,
@@ -104,7 +107,7 @@ impl Engine {
                     version,
                     reason: error.to_string(),
                 })?;
-                let policy = self.policy_if_any().await?;
+                let policy = self.policy_if_readable().await?;
                 let mut targets = compile_targets(version, proposed.text, resolved.clone())?;
                 if let Some(policy) = &policy {
                     targets = targets.piloted(policy)?;

@@ -86,3 +86,82 @@ async fn every_target_that_cannot_be_resolved_is_named() {
     target directory: no connector `sim` was added
     ");
 }
+
+/// As a newer program may leave it, or an older one find it: both documents can still be replaced, also with a pilot, which asks the policy.
+#[tokio::test]
+async fn a_policy_that_cannot_be_read_any_more_is_replaced() {
+    let world = World::new(6).await;
+    let engine = world.engine().await;
+    let pilot = TARGETS.replace(
+        "apply = \"auto\"\n",
+        "apply = \"auto\"\npilot = \"identity.contract == 'permanent'\"\n",
+    );
+    engine
+        .activate_targets("targets.toml", &pilot, person())
+        .await
+        .unwrap();
+    let unreadable = usher_store::NewDocument {
+        kind: usher_store::DocumentKind::Policy,
+        text: "of another time".to_owned(),
+        resolved: serde_json::Value::Null,
+    };
+    let context = engine.context(person());
+    let store = &engine.ports.store;
+    store.activate(unreadable, &context).await.unwrap();
+    // Neither is in the memory of a program that starts now.
+    drop(engine);
+    let engine = world.engine().await;
+    assert!(matches!(
+        engine.preview().await,
+        Err(EngineError::Unreadable { .. })
+    ));
+    let wider = pilot.replace("'permanent'", "'external'");
+    engine
+        .activate_targets("targets.toml", &wider, person())
+        .await
+        .unwrap();
+    let wrong = POLICY.replace("contract = { attribute = \"contract\" }\n", "");
+    let refused = engine.activate_policy("policy.toml", &wrong, person()).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("pilot"),
+        "it is checked against the new one: {refused}"
+    );
+    let version = engine
+        .activate_policy("policy.toml", POLICY, person())
+        .await
+        .unwrap();
+    assert_eq!(version, 3);
+    engine.preview().await.unwrap();
+}
+
+/// Two documents that were checked at the same moment, each against the predecessor of the other.
+#[tokio::test]
+async fn a_document_comes_into_force_beside_what_it_was_checked_against() {
+    let world = World::new(7).await;
+    let engine = world.engine().await;
+    let wider = POLICY.replace("retention-days = 30", "retention-days = 31");
+    let proposed = crate::documents::Proposed {
+        kind: usher_store::DocumentKind::Policy,
+        file: "policy.toml",
+        text: &wider,
+    };
+    let prepared = engine.prepare(&proposed).await.unwrap();
+    let observed = TARGETS.replace("apply = \"auto\"", "apply = \"observe\"");
+    engine
+        .activate_targets("targets.toml", &observed, person())
+        .await
+        .unwrap();
+    let late = engine.put_in_force(prepared, person()).await;
+    assert!(
+        matches!(late, Err(EngineError::Store(usher_store::StoreError::Stale(_)))),
+        "{late:?}"
+    );
+    assert_eq!(
+        engine
+            .activate_policy("policy.toml", &wider, person())
+            .await
+            .unwrap(),
+        2
+    );
+}
