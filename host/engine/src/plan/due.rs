@@ -296,7 +296,8 @@ impl Engine {
                 // A security hold passes; nothing else is ever done there.
                 (ApplyMode::Observe, Extent::All) => stops(&account.steps),
                 (ApplyMode::Manual | ApplyMode::Auto, Extent::All) => account.steps.as_slice(),
-                (_, Extent::Stops) if stops(&account.steps).is_empty() => continue,
+                // Also where nothing is to be taken away: what would give access is overtaken.
+                (_, Extent::Stops) if !account.urgent => continue,
                 (_, Extent::Stops) => stops(&account.steps),
             };
             let open: Vec<Queued<'_>> = thought
@@ -316,22 +317,34 @@ impl Engine {
                 planned.in_the_way.extend(in_the_way(&open, steps, now));
             }
             planned.superseded.extend(change.supersede);
-            planned.operations.extend(change.add.into_iter().map(|step| {
-                NewOperation {
+            planned
+                .operations
+                .extend(change.add.into_iter().map(|step| NewOperation {
                     id: OperationId::from_parts(now, &self.random_id()),
                     slot: account.slot.clone(),
-                    priority: step.priority,
+                    priority: priority(&step, account.urgent),
                     due_at: now,
-                    budgeted: policy
-                        .thresholds
-                        .holds_back(&account.slot.target, &step.work, step.priority),
+                    budgeted: policy.thresholds.holds_back(
+                        &account.slot.target,
+                        &step.work,
+                        priority(&step, account.urgent),
+                    ),
                     work: step.work,
                     cause: step.cause,
-                }
-            }));
+                }));
         }
-        let idle = planned.operations.is_empty() && planned.in_the_way.is_empty();
+        let idle =
+            planned.operations.is_empty() && planned.in_the_way.is_empty() && planned.superseded.is_empty();
         (extent == Extent::All || !idle).then_some(planned)
+    }
+}
+
+/// A read that tells whether access was given passes what a security hold passes.
+fn priority(step: &Step, urgent: bool) -> Priority {
+    if urgent && step.work == Work::Read {
+        Priority::SecurityHold
+    } else {
+        step.priority
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use usher_lifecycle::name::TargetName;
-use usher_store::Duty;
+use usher_store::{Duty, StoreError};
 
 use super::Serving;
 use crate::error::EngineError;
@@ -89,23 +89,32 @@ async fn round(serving: &Serving) -> Result<Option<Timestamp>, EngineError> {
 
 /// One target; `None` when asked to stop: what is not accepted then never takes effect. The duty is kept meanwhile.
 async fn one(serving: &Serving, target: TargetName) -> Option<Result<ReconcileReport, EngineError>> {
-    let store = &serving.engine.ports.store;
     let request = ReconcileRequest {
         target,
         actor: serving.request.actor.clone(),
         override_guards: false,
         by_person: false,
     };
-    let mut reconcile = Box::pin(serving.engine.reconcile(request, &NoProgress));
+    // Each goes on while another waits: a renewal asks for the store's writer, which the reconcile may hold or be next in line for.
+    tokio::select! {
+        result = serving.engine.reconcile(request, &NoProgress) => Some(result),
+        () = serving.request.stop.requested() => None,
+        lost = keep_duty(serving) => Some(Err(lost)),
+    }
+}
+
+/// Renews the duty until that fails, or somebody else has it: then what was begun here is theirs to do again.
+async fn keep_duty(serving: &Serving) -> EngineError {
+    let store = &serving.engine.ports.store;
     loop {
-        tokio::select! {
-            result = &mut reconcile => return Some(result),
-            () = serving.request.stop.requested() => return None,
-            () = renewal(store.lease()) => {
-                if let Err(error) = store.take_duty(Duty::Reconciling).await {
-                    return Some(Err(error.into()));
-                }
+        renewal(store.lease()).await;
+        match store.take_duty(Duty::Reconciling).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let why = "another host has taken over reconciling; it lists the target again".to_owned();
+                return EngineError::Store(StoreError::Stale(why));
             }
+            Err(error) => return error.into(),
         }
     }
 }

@@ -28,7 +28,10 @@ ask = 60
 "#;
 
 fn of(text: Value) -> Attributes {
-    text.as_object().unwrap().clone()
+    match text {
+        Value::Object(attributes) => attributes,
+        other => panic!("no object: {other}"),
+    }
 }
 
 async fn activate(engine: &Engine, more: &str) {

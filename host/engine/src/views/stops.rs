@@ -257,10 +257,9 @@ fn progress(account: &AccountPlan, open: &[OpenOperation], now: Timestamp) -> St
         return ended;
     }
     let front = open.first();
-    let made = front.is_some_and(|front| {
-        let gives = matches!(front.work, Work::Create { .. } | Work::Enable);
-        gives && (front.state == OperationState::Claimed || front.settle)
-    });
+    // What gives access, or is to tell whether it was given, is no end.
+    let made =
+        front.is_some_and(|front| matches!(front.work, Work::Create { .. } | Work::Enable | Work::Read));
     match (account.observed_state, front) {
         (AccountState::Absent, Some(front)) if made => of_operation(front, now),
         (AccountState::Disabled, Some(front)) if made => of_operation(front, now),

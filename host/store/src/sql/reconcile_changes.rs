@@ -43,6 +43,11 @@ const UPSERT_FOUND: &str = "
 pub(super) const FORGET: &str = "
     DELETE FROM found_account WHERE target = $1 AND external_id IN (SELECT value ->> 0 FROM json_each($2))";
 
+/// The same; but what somebody has decided meanwhile stays.
+const FORGET_UNDECIDED: &str = "
+    DELETE FROM found_account
+    WHERE target = $1 AND decided_us IS NULL AND external_id IN (SELECT value ->> 0 FROM json_each($2))";
+
 /// Up to the last of the chunk.
 const DELETE_CHUNK: &str = "
     DELETE FROM reconcile_change WHERE reconcile = $1 AND (external_id < $2 OR (external_id = $2 AND change <= $3))";
@@ -182,7 +187,7 @@ impl Changes {
             .map(|(identity, again)| (*identity, i64::from(*again)))
             .collect();
         // Those that are no longer to be told go first: the same id may be told in another way.
-        query(FORGET)
+        query(FORGET_UNDECIDED)
             .bind(accepted.target)
             .bind(json_of(DOING, &self.forgotten)?)
             .execute(&mut write.tx)

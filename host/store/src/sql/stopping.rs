@@ -51,8 +51,8 @@ pub(crate) const NOT_STOPPED: &str = r#"
     FROM personal_fact f JOIN identity i ON i.id = f.identity JOIN account a ON a.identity = f.identity
     WHERE f.kind = 1 AND f.ended_us IS NULL AND f.from_us <= $1 AND (f.until_us IS NULL OR f.until_us > $1)
       AND (a.state IN (1, 3) OR EXISTS (
-          SELECT 1 FROM operation o WHERE o.account = a.id AND o.state < 4 AND o.verb IN ('create', 'enable')
-            AND (o.state = 2 OR o.settle = 1)))
+          SELECT 1 FROM operation o WHERE o.account = a.id AND o.state < 4
+            AND (o.verb = 'read' OR (o.verb IN ('create', 'enable') AND (o.state = 2 OR o.settle = 1)))))
     ORDER BY i.id LIMIT $2"#;
 
 pub(crate) const DUE_AT_ONCE: &str =
