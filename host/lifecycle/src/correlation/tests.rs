@@ -28,7 +28,10 @@ fn policy(rules: &str) -> Policy {
 }
 
 fn attributes(value: Value) -> Attributes {
-    value.as_object().unwrap().clone()
+    match value {
+        Value::Object(attributes) => attributes,
+        other => panic!("no object: {other}"),
+    }
 }
 
 fn schema() -> AccountSchema {
