@@ -148,6 +148,16 @@ fn killed_after_a_plan_is_recorded() {
 }
 
 #[test]
+fn killed_before_budgets_judge() {
+    killed_at("before-judging");
+}
+
+#[test]
+fn killed_after_budgets_have_judged() {
+    killed_at("after-judging");
+}
+
+#[test]
 fn killed_before_a_claim() {
     killed_at("before-claim");
 }
