@@ -123,7 +123,7 @@ fn a_file_that_ends_forty_people_is_held_whole_until_a_person_decides() {
         "--source",
         "hr",
         "--now",
-        "2026-03-04T10:00:00Z",
+        "2026-03-04T09:30:00Z",
     ];
     rehearsal.succeed(&import).unwrap();
     rehearsal.expect(&["apply"], &[0, 5]).unwrap();

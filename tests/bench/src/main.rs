@@ -15,6 +15,7 @@ mod operations;
 mod people;
 mod phases;
 mod plan;
+mod plan_world;
 mod queue;
 mod report;
 mod sandbox;

@@ -2,7 +2,6 @@
 //! among them. Beside the bare reading of the store, and the same plan without tables.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,14 +12,11 @@ use usher_engine::ports::Clock as _;
 use usher_engine::{Engine, NoProgress};
 use usher_lifecycle::account::{AccountSlot, AccountState, DesiredAccount, ObservedAccount, Written};
 use usher_lifecycle::cause::Actor;
-use usher_lifecycle::connector::Capabilities;
 use usher_lifecycle::ids::OperationId;
 use usher_lifecycle::name::{Name, TargetName};
 use usher_lifecycle::operation::{Priority, Work};
 use usher_lifecycle::plan::{IdentityPlan, PlanInput, Planner, TargetFacts, plan_identity};
 use usher_lifecycle::policy::{self, Policy};
-use usher_lifecycle::schema::AccountSchema;
-use usher_lifecycle::targets::ApplyMode;
 use usher_store::{
     Claim, Decision, Identities as _, IdentityRow, NewOperation, Operations as _, Outcome, Planned,
     Planning as _, Randomness as _, SqlStore, TargetClaim,
@@ -28,6 +24,7 @@ use usher_store::{
 
 use crate::database::{Bed, Database};
 use crate::measure::{Samples, Stretch, forget_peak_memory, peak_memory_mib, stretch};
+use crate::plan_world::{ROLES, TARGETS, policy_text, targets};
 use crate::queue::context;
 use crate::report::Table;
 use crate::world::{Counted, WallClock};
@@ -35,10 +32,6 @@ use crate::{people, world};
 
 /// People, in a store of their own each.
 const PEOPLE: [usize; 2] = [10_000, 1_000_000];
-/// Targets.
-const TARGETS: [&str; 3] = ["noop", "noop-2", "noop-3"];
-/// Roles, with the one that gives the accounts.
-const ROLES: usize = 40;
 /// One person in so many is changed.
 const ONE_IN: usize = 100;
 /// People read at once.
@@ -371,46 +364,4 @@ fn moved(file: &str) -> String {
         text.push('\n');
     }
     text
-}
-
-/// One role that gives the accounts, the others an entitlement each, by what they read of a person.
-fn policy_text() -> String {
-    const DEPARTMENTS: [&str; 4] = ["Engineering", "Sales", "Finance", "Support"];
-    let mut text = people::policy(&TARGETS);
-    // Roles stand before mappings or after, as one likes.
-    for n in 1..ROLES {
-        let department = DEPARTMENTS[n % DEPARTMENTS.len()];
-        let when = match n % 4 {
-            0 => format!("identity.department == '{department}' && identity.location != 'Berlin'"),
-            1 => format!("identity.title == 'Title {n}'"),
-            2 => format!(
-                "identity.contract == 'permanent' && identity.department in ['{department}', 'Legal']"
-            ),
-            _ => format!("identity.location.startsWith('L') || identity.title.endsWith(' {n}')"),
-        };
-        let _ = write!(
-            text,
-            "\n[[roles]]\nname = \"role-{n}\"\nwhen = \"{when}\"\n[roles.entitlements]\n{} = [\"group-{n}\"]\n",
-            TARGETS[n % TARGETS.len()]
-        );
-    }
-    text
-}
-
-fn targets() -> anyhow::Result<BTreeMap<TargetName, TargetFacts>> {
-    let schema = AccountSchema::parse(&serde_json::json!({ "type": "object" }))?;
-    let facts = TargetFacts {
-        capabilities: Capabilities {
-            disable: true,
-            delete: true,
-            entitlements: true,
-        },
-        schema,
-        apply: ApplyMode::Auto,
-        depends_on: Vec::new(),
-        pilot: None,
-        protection: Default::default(),
-    };
-    let named = |name: &&str| Ok((name.parse()?, facts.clone()));
-    TARGETS.iter().map(named).collect()
 }

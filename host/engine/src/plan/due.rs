@@ -17,8 +17,9 @@ use usher_store::{
     Context, DocumentVersions, IdentityRow, InTheWay, NewOperation, Planned, StoreError, StoreVersions,
 };
 
-use super::preview::{Thought, plan_problem};
+use super::preview::Thought;
 use super::report::PlanProblem;
+use super::shown::plan_problem;
 use crate::documents::{ActivePolicy, ActiveTargets};
 use crate::engine::Engine;
 use crate::error::EngineError;

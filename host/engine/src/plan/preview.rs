@@ -4,20 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use usher_lifecycle::account::{AccountSlot, ObservedAccount};
-use usher_lifecycle::attributes::Attributes;
-use usher_lifecycle::diff::AttributeDiff;
-use usher_lifecycle::expr::ExpressionError;
 use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::name::TargetName;
-use usher_lifecycle::operation::{OperationState, Work};
+use usher_lifecycle::operation::OperationState;
 use usher_lifecycle::plan::{AccountPlan, IdentityPlan, PlanInput, Planner, Step};
 use usher_lifecycle::targets::ApplyMode;
 use usher_store::{HELD_CAUSES_MAX, HeldCause, IdentityRow, OpenOperation};
 
-use super::report::{Plan, PlanDiff, PlanEntry, PlanHeld, PlanProblem, PlanStep, PlanTotal};
+use super::report::{Plan, PlanEntry, PlanHeld, PlanTotal};
+use super::shown::{display_name, plan_problem, plan_step, shown_diff};
 use crate::documents::{ActivePolicy, ActiveTargets};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -353,73 +350,11 @@ fn waiting(open: &[OpenOperation], steps: &[Step], now: Timestamp) -> (u64, u64)
     (held, later.saturating_sub(held))
 }
 
-/// A step for people.
-pub(crate) fn plan_step(step: &Step) -> PlanStep {
-    PlanStep {
-        verb: step.work.verb().to_owned(),
-        entitlement: entitlement_of(&step.work),
-        priority: step.priority,
-        cause: step.cause.links().to_vec(),
-    }
-}
-
-/// What is granted or revoked.
-pub(crate) fn entitlement_of(work: &Work) -> Option<String> {
-    match work {
-        Work::Grant { entitlement, .. } | Work::Revoke { entitlement } => Some(entitlement.clone()),
-        Work::Create { .. }
-        | Work::Update { .. }
-        | Work::Disable
-        | Work::Enable
-        | Work::Delete
-        | Work::Read => None,
-    }
-}
-
-/// A difference for people; `null` is absent.
-pub(crate) fn shown_diff(diff: &AttributeDiff) -> PlanDiff {
-    let present = |value: &Value| (!value.is_null()).then(|| value.clone());
-    PlanDiff {
-        name: diff.name.clone(),
-        from: present(&diff.from),
-        to: present(&diff.to),
-    }
-}
-
-/// A problem with whose it is.
-pub(crate) fn plan_problem(thought: &Thought, error: &ExpressionError) -> PlanProblem {
-    PlanProblem {
-        identity: thought.row.id,
-        key: thought.key(),
-        path: error.path.clone(),
-        expression: error.expression.clone(),
-        message: error.message.clone(),
-    }
-}
-
-/// What people call a person: the usual attributes, if there are any.
-pub(crate) fn display_name(attributes: &Attributes) -> Option<String> {
-    let text = |name: &str| {
-        attributes
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-    };
-    if let Some(whole) = text("displayName").or_else(|| text("name")) {
-        return Some(whole.to_owned());
-    }
-    match (text("givenName"), text("familyName")) {
-        (Some(given), Some(family)) => Some(format!("{given} {family}")),
-        (Some(one), None) | (None, Some(one)) => Some(one.to_owned()),
-        (None, None) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use usher_lifecycle::cause::Cause;
     use usher_lifecycle::ids::OperationId;
-    use usher_lifecycle::operation::Priority;
+    use usher_lifecycle::operation::{Priority, Work};
 
     use super::*;
 

@@ -7,8 +7,8 @@ use usher_lifecycle::cause::Actor;
 
 use super::{LEASE, Options, connect_options, create, pool};
 use crate::sql::{
-    absorb, attempts, claim, free_names, identities, operations, outcome_batch, outcomes, personal_facts,
-    plan_queue, planning, recovery, reservations,
+    absorb, attempts, claim, free_names, open_operations, operations, outcome_batch, outcomes,
+    personal_facts, plan_queue, planning, recovery, reservations,
 };
 use crate::{Context, OperatorKey, Randomness};
 
@@ -107,7 +107,7 @@ async fn hot_queries_use_their_indexes() {
         (recovery::LOST_OWNERS, "", "operation_claimed"),
         (planning::DUE, "5, 100", "identity_dirty identity_next_change"),
         (planning::RECORD, &format!("{rows}, 2"), "identity_pkey"),
-        (identities::OPEN_OPERATIONS, numbers, "operation_open"),
+        (open_operations::OPEN_OPERATIONS, numbers, "operation_open"),
         (
             personal_facts::COUNTING,
             &format!("{numbers}, 5"),

@@ -70,16 +70,12 @@ const PEOPLE: &str = r#"
 const MISSING_TOTALS: &str = "
     SELECT t.name, count(*) FROM account a JOIN target t ON t.id = a.target WHERE a.missing_us IS NOT NULL AND a.state = 0 GROUP BY t.name";
 
-/// Only what may still be disabled: nobody's, also not by what became of an operation since it was found, and nobody has decided about it. While an
-/// account of the target is being made, or may have been, any of those found may be that one (2 is claimed, below 4 open).
+/// Only what may still be disabled: nobody's, not decided about. While an account is being made, any may be that one.
 const TO_DISABLE: &str = "
     SELECT f.id FROM found_account f
     WHERE f.target = $1 AND f.external_id = $2 AND f.account IS NULL AND f.one_identity IS NULL AND f.candidates = '[]'
-      AND f.decided_us IS NULL AND f.state <> 2
-      AND NOT EXISTS (SELECT 1 FROM account b WHERE b.target = f.target AND b.external_id = f.external_id
-                        AND (b.state <> 0 OR b.missing_us IS NOT NULL))
-      AND NOT EXISTS (SELECT 1 FROM operation o WHERE o.target = f.target AND o.state < 4 AND o.verb = 'create'
-                        AND (o.state = 2 OR o.settle = 1))";
+      AND f.decided_us IS NULL AND f.state <> 2 AND NOT EXISTS (SELECT 1 FROM account b WHERE b.target = $1 AND b.external_id = $2 AND (b.state <> 0 OR b.missing_us IS NOT NULL))
+      AND NOT EXISTS (SELECT 1 FROM operation o WHERE o.target = $1 AND o.state < 4 AND o.verb = 'create' AND (o.state = 2 OR o.settle = 1))";
 
 #[async_trait]
 impl FoundAccounts for SqlStore {

@@ -6,18 +6,18 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_lifecycle::account::{AccountSlot, AccountState, ObservedAccount, Written};
 use usher_lifecycle::facts::SourceRecord;
-use usher_lifecycle::ids::{IdentityId, OperationId};
+use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::name::TargetName;
 use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
 use super::cells::{Cells, failed, json_of, numbers};
 use super::db::{Row, Tx, query};
+use super::open_operations::open_operations;
 use super::{personal_facts, reservations};
 use crate::keys::ring::Keys;
 use crate::{
-    Identities, IdentityRef, IdentityRow, KnownPerson, OpenOperation, PersonalFact, StoreError,
-    StoreVersions, StoredAccount,
+    Identities, IdentityRef, IdentityRow, KnownPerson, PersonalFact, StoreError, StoreVersions, StoredAccount,
 };
 
 /// Most identities in one page: a page of 2,000 people with three accounts each is about 10 MiB.
@@ -44,15 +44,6 @@ const ACCOUNTS: &str = r#"
            a.observed_us AS "account.observed_us", a.missing_us AS "account.missing_us"
     FROM account a CROSS JOIN target t
     WHERE t.id = a.target AND a.identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY t.name, a.kind"#;
-
-pub(crate) const OPEN_OPERATIONS: &str = r#"
-    SELECT o.id AS "operation.id", o.account AS "operation.account", o.public_id AS "operation.public_id",
-           o.work AS "operation.work", o.state AS "operation.state", o.priority AS "operation.priority",
-           o.attempts AS "operation.attempts", o.settle AS "operation.settle", o.due_us AS "operation.due_us",
-           coalesce((SELECT h.why FROM held_cause h WHERE h.id = o.held_cause), o.message) AS "operation.message",
-           o.cause AS "operation.cause"
-    FROM account a CROSS JOIN operation o
-    WHERE o.account = a.id AND o.state < 4 AND a.identity IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY o.id"#;
 
 const BY_KEY: &str = r#"
     SELECT r.identity AS identity, s.name AS source, i.public_id AS public_id
@@ -382,33 +373,4 @@ pub(super) fn observed(cells: &Cells<'_>) -> Result<ObservedAccount, StoreError>
         version: cells.get("account.version")?,
         written,
     })
-}
-
-async fn open_operations(
-    connection: &mut Tx<'_>,
-    wanted: &str,
-) -> Result<HashMap<i64, Vec<OpenOperation>>, StoreError> {
-    let rows = query(OPEN_OPERATIONS)
-        .bind(wanted)
-        .fetch_all(connection)
-        .await
-        .map_err(failed(DOING))?;
-    let mut open: HashMap<i64, Vec<OpenOperation>> = HashMap::new();
-    for row in &rows {
-        let cells = Cells::new(row, "operation.id")?;
-        open.entry(cells.get("operation.account")?)
-            .or_default()
-            .push(OpenOperation {
-                id: OperationId::new(cells.uuid("operation.public_id")?),
-                work: cells.json("operation.work")?,
-                state: cells.operation_state("operation.state")?,
-                priority: cells.priority("operation.priority")?,
-                attempts: cells.count("operation.attempts")?,
-                settle: cells.flag("operation.settle")?,
-                due_at: cells.time("operation.due_us")?,
-                message: cells.get("operation.message")?,
-                cause: cells.json("operation.cause")?,
-            });
-    }
-    Ok(open)
 }

@@ -31,6 +31,7 @@ pub(crate) mod keys;
 mod linking;
 mod linking_by_hand;
 mod name_key;
+pub(crate) mod open_operations;
 pub(crate) mod operations;
 pub(crate) mod outcome_batch;
 pub(crate) mod outcomes;

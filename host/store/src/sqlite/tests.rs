@@ -15,7 +15,7 @@ use usher_lifecycle::state::IdentityState;
 
 use crate::SqlStore;
 use crate::sql::{
-    absorb, attempts, claim, free_names, identities, operations, outcome_batch, outcomes, outdated,
+    absorb, attempts, claim, free_names, open_operations, operations, outcome_batch, outcomes, outdated,
     personal_facts, plan_queue, planning, reservations, stopping,
 };
 use crate::{
@@ -559,7 +559,7 @@ async fn hot_queries_use_their_indexes() {
             outdated::OUTDATED,
             vec!["SEARCH identity USING INTEGER PRIMARY KEY (rowid>?)"],
         ),
-        (identities::OPEN_OPERATIONS, vec!["operation_open"]),
+        (open_operations::OPEN_OPERATIONS, vec!["operation_open"]),
         (
             personal_facts::COUNTING,
             vec![
