@@ -82,6 +82,8 @@ pub struct KnownOwner {
     pub identity: IdentityRef,
     /// What is remembered is the same as what was listed.
     pub same: bool,
+    /// It is one of those that [`Reconciles::known_count`] counts: linked, there, and last observed by then.
+    pub counted: bool,
 }
 
 /// An account found before.
@@ -93,6 +95,8 @@ pub struct KnownFound {
     pub owner: Option<AccountRef>,
     /// What is remembered is the same as what was listed, and whose it is by the rules.
     pub same: bool,
+    /// It is one of those that [`Reconciles::known_count`] counts: nobody's, and found by then.
+    pub counted: bool,
 }
 
 /// One staged change.
@@ -243,11 +247,12 @@ pub trait Reconciles: Send + Sync {
         reconcile: ReconcileRef,
         accounts: &[String],
     ) -> Result<HashMap<String, Entitlements>, StoreError>;
-    /// What is remembered of each account listed, in their order. One read, whatever their number; meant for a page.
+    /// What is remembered of each account listed, in their order. One read, whatever their number; meant for a page. `before`: as counted.
     async fn known_accounts(
         &self,
         target: &TargetName,
         listed: &[Sighting],
+        before: Timestamp,
     ) -> Result<Vec<Known>, StoreError>;
     /// Accounts in full.
     async fn accounts_in_full(

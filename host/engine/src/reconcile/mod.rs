@@ -94,6 +94,7 @@ impl Engine {
             began_at: context.at,
             seen: seen::Seen::default(),
             seen_found: seen::Seen::default(),
+            still: Default::default(),
             report: &mut report,
             progress,
         };

@@ -36,6 +36,8 @@ pub(super) struct Walk<'a> {
     pub(super) seen: Seen,
     /// Those found before.
     pub(super) seen_found: Seen,
+    /// Of both those that were counted before the walk began.
+    pub(super) still: (Seen, Seen),
     pub(super) report: &'a mut ReconcileReport,
     pub(super) progress: &'a dyn Progress,
 }
@@ -128,7 +130,9 @@ impl Walk<'_> {
     pub(super) async fn take(&mut self, page: Vec<AccountRecord>, again: bool) -> Result<(), EngineError> {
         let (records, sightings) = self.sightings(page).await?;
         let store = &self.ports.store;
-        let known = store.known_accounts(&self.subject.name, &sightings).await?;
+        let known = store
+            .known_accounts(&self.subject.name, &sightings, self.began_at)
+            .await?;
         let changed: Vec<AccountRef> = known
             .iter()
             .filter_map(|known| known.owner.as_ref().filter(|owner| !owner.same))
@@ -144,9 +148,15 @@ impl Walk<'_> {
         for ((sighting, known), record) in sightings.into_iter().zip(known).zip(&records) {
             if let Some(found) = known.found {
                 self.seen_found.insert(found.number);
+                if found.counted {
+                    self.still.1.insert(found.number);
+                }
             }
             if let Some(owner) = &known.owner {
                 self.seen.insert(owner.account.0);
+                if owner.counted {
+                    self.still.0.insert(owner.account.0);
+                }
                 if let Some(before) = before.get(&owner.account).filter(|_| !owner.same) {
                     let held = sighting.entitlements.as_ref();
                     let matters = |name: &str| self.subject.matters.contains(name);
@@ -220,9 +230,11 @@ impl Walk<'_> {
         let name = &self.subject.name;
         let linked = store.known_count(name, KnownKind::Linked, self.began_at).await?;
         let found = store.known_count(name, KnownKind::Found, self.began_at).await?;
-        let still_there = self.seen.len() + self.seen_found.len();
+        let (still_linked, still_found) = (self.still.0.len(), self.still.1.len());
         let percent = self.subject.target.reconcile.shrink_max_percent;
-        Ok(refusal(linked + found, still_there, percent))
+        // Accounts of strangers do not make up for those of people.
+        let of_people = refusal(linked, still_linked, percent);
+        Ok(of_people.or_else(|| refusal(linked + found, still_linked + still_found, percent)))
     }
 }
 

@@ -4,7 +4,7 @@ use usher_connectors::Connector;
 use usher_lifecycle::account::AccountState;
 use usher_lifecycle::connector::WriteContext;
 use usher_lifecycle::ids::OperationId;
-use usher_lifecycle::policy::{Reactions, UnmatchedReaction};
+use usher_lifecycle::policy::{Reactions, UNMATCHED_MAX, UnmatchedReaction};
 use usher_lifecycle::situation::Situation;
 use usher_lifecycle::targets::ApplyMode;
 use usher_store::{FoundAccount, FoundFilter, StoreError};
@@ -33,11 +33,11 @@ impl Engine {
             UnmatchedReaction::Disable => {}
         }
         let most = if request.override_guards {
-            usize::MAX
+            UNMATCHED_MAX
         } else {
-            reactions.unmatched_max as usize
+            reactions.unmatched_max
         };
-        let orphans = self.enabled_orphans(subject, most).await?;
+        let orphans = self.enabled_orphans(subject, most as usize).await?;
         if orphans.is_empty() {
             return Ok(());
         }
@@ -48,7 +48,16 @@ impl Engine {
             });
             return Ok(());
         }
-        for orphan in orphans {
+        let all = orphans.len();
+        for (done, orphan) in orphans.into_iter().take(most as usize).enumerate() {
+            // It may take hours, and somebody may see what is wrong with it.
+            if let Some(freeze) = self.ports.store.frozen().await? {
+                report.not_disabled = Some(NotDisabled {
+                    accounts: (all - done) as u64,
+                    reason: format!("the store is frozen: {}", freeze.reason),
+                });
+                break;
+            }
             self.disable_orphan(connector, &orphan, request, report).await?;
         }
         Ok(())

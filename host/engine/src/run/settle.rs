@@ -5,7 +5,7 @@ use serde_json::Value;
 use usher_lifecycle::account::after_work;
 use usher_lifecycle::attributes::Attributes;
 use usher_lifecycle::connector::{AccountRecord, CallError, Creation, Find};
-use usher_lifecycle::operation::Work;
+use usher_lifecycle::operation::{Priority, Work};
 use usher_lifecycle::settle::{SettledCreate, SettledWork, UnknownCreate, after_find, after_get};
 use usher_lifecycle::state::IdentityState;
 use usher_store::{ClaimedOperation, Decision};
@@ -124,12 +124,7 @@ async fn settle_create(link: &Link, operation: &ClaimedOperation) -> Result<Lear
                 message,
             })
         }
-        SettledCreate::CreateAgain if !is_wanted(operation) => Ok(Learned {
-            decision: Decision::Settled,
-            observed: None,
-            dirty: true,
-            message: "looked for: the account was not made, and its person is not active any more".to_owned(),
-        }),
+        SettledCreate::CreateAgain if !is_wanted(operation) || is_hastened(operation) => Ok(not_made()),
         SettledCreate::CreateAgain if needs_absence(link, operation) => Err(Ended::Absent),
         SettledCreate::CreateAgain => link.write(operation, &operation.observed).await,
         SettledCreate::WaitUntil(at) => Err(Ended::Learned(Box::new(Learned {
@@ -145,6 +140,26 @@ async fn settle_create(link: &Link, operation: &ClaimedOperation) -> Result<Lear
                     .to_owned(),
         }))),
         SettledCreate::Hold(reason) => Err(Ended::held(true, reason)),
+    }
+}
+
+/// A security hold found this creation under way, and so it passes what a hold passes: only to learn what came of it. Whether the account is still to be
+/// made, the next plan says, with an operation of ordinary urgency.
+pub(super) const fn is_hastened(operation: &ClaimedOperation) -> bool {
+    matches!(
+        (&operation.work, operation.priority),
+        (Work::Create { .. }, Priority::SecurityHold)
+    )
+}
+
+/// What becomes of it when no account was made.
+pub(super) fn not_made() -> Learned {
+    Learned {
+        decision: Decision::Settled,
+        observed: None,
+        dirty: true,
+        message: "looked for: the account was not made, and is not before its person is planned again"
+            .to_owned(),
     }
 }
 

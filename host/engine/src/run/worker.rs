@@ -85,6 +85,10 @@ impl Link {
     }
 
     async fn first(&self, operation: &ClaimedOperation) -> Result<Learned, Ended> {
+        if settle::is_hastened(operation) {
+            // It was put back before it began.
+            return Ok(settle::not_made());
+        }
         if let Work::Create { .. } = operation.work
             && !self.saw_absence_lately(operation)
             && matches!(self.creation, Creation::UniqueKey(_) | Creation::ClientId(_))

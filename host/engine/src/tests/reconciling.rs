@@ -42,8 +42,12 @@ async fn activate(engine: &Engine, more: &str) {
         .unwrap();
 }
 
+/// Of three people one may be missing.
 async fn both_auto(engine: &Engine) {
-    let targets = TARGETS.replace("manual", "auto");
+    let targets = TARGETS.replace("manual", "auto").replace(
+        "apply = \"auto\"",
+        "apply = \"auto\"\nreconcile-shrink-max-percent = 40",
+    );
     engine
         .activate_targets("targets.toml", &targets, person())
         .await
@@ -449,6 +453,26 @@ async fn a_list_that_suddenly_has_half_of_the_accounts_or_none_is_not_believed()
     }
     let report = try_reconcile(&engine, "app", true).await.unwrap();
     assert_eq!((report.missing, report.refused), (3, None));
+}
+
+/// What a list is believed by is the accounts of people: any number of others does not make up for them, nor does one that is counted twice.
+#[tokio::test]
+async fn accounts_of_strangers_do_not_make_up_for_those_of_people() {
+    let (world, engine) = at_work(23, "").await;
+    for n in 0..20 {
+        world.app.put(of(json!({"username": format!("stranger-{n}")})));
+    }
+    reconcile(&engine, "app").await;
+    for id in ["1", "2"] {
+        world.app.remove(id);
+    }
+    let report = try_reconcile(&engine, "app", false).await.unwrap();
+    let refused = report.refused.expect("it is refused");
+    assert!(
+        refused.reason.contains("2 of the 3 accounts"),
+        "{}",
+        refused.reason
+    );
 }
 
 #[tokio::test]

@@ -71,7 +71,9 @@ pub use mapping::{AttributeMapping, CANDIDATES_MAX, Make, Mapping};
 pub use parse::{
     EXPRESSIONS_MAX, LABEL_CHARS_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, parse, parse_strictly,
 };
-pub use reactions::{MissingReaction, Reactions, UNMATCHED_MAX_DEFAULT, UnlinkedReaction, UnmatchedReaction};
+pub use reactions::{
+    MissingReaction, Reactions, UNMATCHED_MAX, UNMATCHED_MAX_DEFAULT, UnlinkedReaction, UnmatchedReaction,
+};
 pub use role::{OVERLAP_DAYS_MAX, PARAMETERS_BYTES_MAX, ROLES_MAX, Role};
 pub use rollout::Rollout;
 pub use separation::{Duty, SEPARATIONS_MAX, Separation};

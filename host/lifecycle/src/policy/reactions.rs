@@ -11,7 +11,7 @@ use crate::name::TargetName;
 /// How many accounts that nobody owns one reconcile disables when the document says nothing: a wrong rule must not lock out a company.
 pub const UNMATCHED_MAX_DEFAULT: u32 = 10;
 /// The most that may be said.
-const UNMATCHED_MAX: u32 = 100_000;
+pub const UNMATCHED_MAX: u32 = 100_000;
 
 /// What follows from the situations of a target's accounts. An ambiguous or disputed account always waits for a person; what a person has
 /// decided is never changed.

@@ -5,14 +5,13 @@ use usher_lifecycle::account::AccountState;
 use usher_lifecycle::facts::HoldKind;
 use usher_lifecycle::ids::{HoldId, IdentityId};
 use usher_lifecycle::name::SourceName;
-use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
 use super::budgets::set_by;
 use super::cells::{Cells, failed};
 use super::db::{Sql, query};
 use super::operations::subject;
-use super::setting_facts::{TOUCH, add, check_reason, locked};
+use super::setting_facts::{TOUCH, add, check_reason, locked_person};
 use super::write::{Entry, NO_CAUSE, Raised, Subject, Write};
 use crate::{Context, FactId, NewFact, StoreError};
 
@@ -90,10 +89,7 @@ impl SqlStore {
             .fetch_all(&mut write.tx)
             .await
             .map_err(failed(DOING))?;
-        let (after, state) = locked(&mut write, identity, DOING).await?;
-        if state == Some(IdentityState::Erased) {
-            return Err(StoreError::Stale(format!("{identity} is erased")));
-        }
+        let after = locked_person(&mut write, identity, DOING).await?;
         if before.number == after.number {
             return Err(StoreError::Stale(format!("{identity} has that record already")));
         }

@@ -4,7 +4,6 @@ use serde_json::json;
 use usher_lifecycle::account::AccountSlot;
 use usher_lifecycle::ids::IdentityId;
 use usher_lifecycle::name::TargetName;
-use usher_lifecycle::state::IdentityState;
 
 use super::SqlStore;
 use super::budgets::set_by;
@@ -13,7 +12,7 @@ use super::db::query;
 use super::linking::{Linking, ToLink, link, supersede, touch};
 use super::operations::{lock_owners, slot, subject};
 use super::reconciles::target_number;
-use super::setting_facts::{check_reason, locked};
+use super::setting_facts::{check_reason, locked_person};
 use super::write::{Entry, NO_CAUSE, Raised, Subject, Write};
 use crate::{Context, StoreError};
 
@@ -74,10 +73,7 @@ impl SqlStore {
         check_reason(reason)?;
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, context).await?;
-        let (subject, state) = locked(&mut write, identity, DOING).await?;
-        if state == Some(IdentityState::Erased) {
-            return Err(StoreError::Stale(format!("{identity} is erased")));
-        }
+        let subject = locked_person(&mut write, identity, DOING).await?;
         let target = target_number(&mut write.tx, &place.target).await?;
         must_be_nobodys(&mut write, target, &place.target, external_id).await?;
         let row = query(IN_THE_WAY)

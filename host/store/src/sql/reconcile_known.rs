@@ -26,21 +26,22 @@ pub(crate) const OWNERS: &str = r#"
     SELECT CAST(j.key AS BIGINT), a.id, a.identity, CAST(CASE
         WHEN a.state IN (1, 2) AND (a.state = CAST(j.value ->> 1 AS BIGINT) OR CAST(j.value ->> 1 AS BIGINT) = 3)
          AND a.attributes = j.value ->> 2 AND (j.value ->> 3 IS NULL OR a.entitlements = j.value ->> 3)
-         AND coalesce(a.version, '') = coalesce(j.value ->> 4, '') THEN 1 ELSE 0 END AS BIGINT)
+         AND coalesce(a.version, '') = coalesce(j.value ->> 4, '') THEN 1 ELSE 0 END AS BIGINT),
+        CAST(CASE WHEN coalesce(a.observed_us, 0) <= $3 THEN 1 ELSE 0 END AS BIGINT)
     FROM json_each($2) AS j CROSS JOIN account a
     WHERE a.target = $1 AND a.external_id = j.value ->> 0 AND a.external_id IS NOT NULL AND a.state <> 0"#;
 
 const MISSING_OWNERS: &str = r#"
-    SELECT CAST(j.key AS BIGINT), a.id, a.identity, CAST(0 AS BIGINT)
+    SELECT CAST(j.key AS BIGINT), a.id, a.identity, CAST(0 AS BIGINT), CAST(0 AS BIGINT)
     FROM json_each($2) AS j CROSS JOIN account a
-    WHERE a.target = $1 AND a.external_id = j.value ->> 0 AND a.missing_us IS NOT NULL AND a.state = 0"#;
+    WHERE a.target = $1 AND a.external_id = j.value ->> 0 AND a.missing_us IS NOT NULL AND a.state = 0 AND $3 >= 0"#;
 
 pub(crate) const FOUND: &str = r#"
     SELECT CAST(j.key AS BIGINT), f.id, f.account, CAST(CASE
         WHEN f.state = CAST(j.value ->> 1 AS BIGINT) AND f.attributes = j.value ->> 2
          AND (j.value ->> 3 IS NULL OR f.entitlements = j.value ->> 3) AND coalesce(f.version, '') = coalesce(j.value ->> 4, '')
          AND f.candidates = j.value ->> 5 AND coalesce(f.one_facts, -1) = coalesce(CAST(j.value ->> 6 AS BIGINT), -1)
-        THEN 1 ELSE 0 END AS BIGINT)
+        THEN 1 ELSE 0 END AS BIGINT), CAST(CASE WHEN f.account IS NULL AND f.since_us <= $3 THEN 1 ELSE 0 END AS BIGINT)
     FROM json_each($2) AS j CROSS JOIN found_account f
     WHERE f.target = $1 AND f.external_id = j.value ->> 0"#;
 
@@ -76,6 +77,7 @@ impl SqlStore {
         &self,
         target: &TargetName,
         listed: &[Sighting],
+        before: Timestamp,
     ) -> Result<Vec<Known>, StoreError> {
         let mut known = vec![Known::default(); listed.len()];
         let mut tx = self.read(DOING).await?;
@@ -88,7 +90,8 @@ impl SqlStore {
         let number: i64 = number.at(0).map_err(failed(DOING))?;
         let asked = json_of(DOING, &listed.iter().map(asked).collect::<Result<Vec<_>, _>>()?)?;
         for sql in [MISSING_OWNERS, OWNERS] {
-            let rows = query(sql).bind(number).bind(&asked).fetch_all(&mut tx).await;
+            let query = query(sql).bind(number).bind(&asked).bind(micros(before));
+            let rows = query.fetch_all(&mut tx).await;
             for row in &rows.map_err(failed(DOING))? {
                 let at = |place: usize| row.at::<i64>(place).map_err(failed(DOING));
                 let place = usize::try_from(at(0)?).unwrap_or(usize::MAX);
@@ -97,11 +100,13 @@ impl SqlStore {
                         account: AccountRef(at(1)?),
                         identity: IdentityRef(at(2)?),
                         same: at(3)? == 1,
+                        counted: at(4)? == 1,
                     });
                 }
             }
         }
-        let rows = query(FOUND).bind(number).bind(&asked).fetch_all(&mut tx).await;
+        let query = query(FOUND).bind(number).bind(&asked).bind(micros(before));
+        let rows = query.fetch_all(&mut tx).await;
         for row in &rows.map_err(failed(DOING))? {
             let at = |place: usize| row.at::<i64>(place).map_err(failed(DOING));
             let place = usize::try_from(at(0)?).unwrap_or(usize::MAX);
@@ -110,6 +115,7 @@ impl SqlStore {
                     number: at(1)?,
                     owner: row.at::<Option<i64>>(2).map_err(failed(DOING))?.map(AccountRef),
                     same: at(3)? == 1,
+                    counted: at(4)? == 1,
                 });
             }
         }

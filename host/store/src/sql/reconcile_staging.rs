@@ -71,16 +71,8 @@ impl SqlStore {
                 .into_iter()
                 .map(|((account, entitlement), parameters)| (account, entitlement, parameters))
                 .collect();
-            let mut writer = self.writer.lock().await;
-            let mut tx = writer.plain(DOING).await?;
-            must_list(&mut tx, reconcile).await?;
-            query(INSERT_HOLDINGS)
-                .bind(reconcile.0)
-                .bind(json_of(DOING, &rows)?)
-                .execute(&mut tx)
-                .await
-                .map_err(failed(DOING))?;
-            tx.commit().await.map_err(failed(DOING))?;
+            self.stage_rows(INSERT_HOLDINGS, reconcile, json_of(DOING, &rows)?)
+                .await?;
         }
         Ok(())
     }
@@ -119,31 +111,36 @@ impl SqlStore {
     ) -> Result<(), StoreError> {
         if !again.is_empty() {
             let ids: Vec<[&str; 1]> = again.iter().map(|id| [id.as_str()]).collect();
-            let mut writer = self.writer.lock().await;
-            let mut tx = writer.plain(DOING).await?;
-            must_list(&mut tx, reconcile).await?;
-            query(DELETE_RESTAGED)
-                .bind(reconcile.0)
-                .bind(json_of(DOING, &ids)?)
-                .execute(&mut tx)
-                .await
-                .map_err(failed(DOING))?;
-            tx.commit().await.map_err(failed(DOING))?;
+            self.stage_rows(DELETE_RESTAGED, reconcile, json_of(DOING, &ids)?)
+                .await?;
         }
         for chunk in changes.chunks(STAGE_ROWS_MAX) {
             let rows: Vec<ChangeRow<'_>> = chunk.iter().map(change_row).collect::<Result<_, _>>()?;
-            let mut writer = self.writer.lock().await;
-            let mut tx = writer.plain(DOING).await?;
-            must_list(&mut tx, reconcile).await?;
-            query(INSERT_CHANGES)
-                .bind(reconcile.0)
-                .bind(json_of(DOING, &rows)?)
-                .execute(&mut tx)
-                .await
-                .map_err(failed(DOING))?;
-            tx.commit().await.map_err(failed(DOING))?;
+            self.stage_rows(INSERT_CHANGES, reconcile, json_of(DOING, &rows)?)
+                .await?;
         }
         Ok(())
+    }
+}
+
+impl SqlStore {
+    /// One statement over some rows (a JSON array), in a transaction of its own.
+    async fn stage_rows(
+        &self,
+        sql: &'static str,
+        reconcile: ReconcileRef,
+        rows: String,
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().await;
+        let mut tx = writer.plain(DOING).await?;
+        must_list(&mut tx, reconcile).await?;
+        query(sql)
+            .bind(reconcile.0)
+            .bind(rows)
+            .execute(&mut tx)
+            .await
+            .map_err(failed(DOING))?;
+        tx.commit().await.map_err(failed(DOING))
     }
 }
 

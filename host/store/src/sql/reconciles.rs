@@ -159,8 +159,9 @@ impl Reconciles for SqlStore {
         &self,
         target: &TargetName,
         listed: &[Sighting],
+        before: Timestamp,
     ) -> Result<Vec<Known>, StoreError> {
-        self.read_known(target, listed).await
+        self.read_known(target, listed, before).await
     }
 
     async fn accounts_in_full(

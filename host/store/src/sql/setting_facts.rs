@@ -87,6 +87,19 @@ async fn make_urgent(write: &mut Write<'_>, subject: &Subject) -> Result<(), Sto
     Ok(())
 }
 
+/// The same, of who is not erased.
+pub(super) async fn locked_person(
+    write: &mut Write<'_>,
+    identity: IdentityId,
+    doing: &'static str,
+) -> Result<Subject, StoreError> {
+    let (subject, state) = locked(write, identity, doing).await?;
+    if state == Some(IdentityState::Erased) {
+        return Err(StoreError::Stale(format!("{identity} is erased")));
+    }
+    Ok(subject)
+}
+
 /// A new fact as its row and its audit row take it.
 struct Parts<'a> {
     name: Option<&'a str>,
@@ -110,10 +123,7 @@ impl SqlStore {
         let kind = Kind::of(fact);
         let mut writer = self.writer.lock().await;
         let mut write = writer.begin(DOING, context).await?;
-        let (subject, state) = locked(&mut write, identity, DOING).await?;
-        if state == Some(IdentityState::Erased) {
-            return Err(StoreError::Stale(format!("{identity} is erased")));
-        }
+        let subject = locked_person(&mut write, identity, DOING).await?;
         refuse_too_many(&mut write, &subject, kind, context).await?;
         let (event, payload) = add(&mut write, &subject, id, fact, reason, context).await?;
         self.finish(write, subject, event, payload).await

@@ -29,10 +29,10 @@ pub(crate) const HASTEN: &str = r#"
     UPDATE operation
     SET cut_us = CASE WHEN state = 2 THEN coalesce(cut_us, j.until) ELSE cut_us END,
         due_us = CASE WHEN state = 1 AND due_us > $2 THEN $2 ELSE due_us END,
-        priority = CASE WHEN verb = 'create' THEN 0 ELSE priority END
+        priority = CASE WHEN verb = 'create' AND (settle = 1 OR state = 2) THEN 0 ELSE priority END
     FROM (SELECT unhex(value ->> 0) AS public_id, CAST(value ->> 1 AS BIGINT) AS until FROM json_each($1)) AS j
     WHERE operation.public_id = j.public_id
-      AND ((state = 2 AND cut_us IS NULL) OR (state IN (1, 2) AND verb = 'create' AND priority > 0))
+      AND ((state = 2 AND cut_us IS NULL) OR (verb = 'create' AND priority > 0 AND (state = 2 OR (state = 1 AND settle = 1))))
     RETURNING operation.id AS "operation.id", operation.public_id AS "operation.public_id""#;
 
 pub(crate) const CUTS: &str = r#"

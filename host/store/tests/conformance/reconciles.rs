@@ -112,7 +112,10 @@ async fn what_is_the_same_is_told_without_reading_it_and_what_differs_is_brought
         sighting("x1", "changed", nobody()),
         sighting("new", "n", nobody()),
     ];
-    let known = store.known_accounts(&name("app"), &page).await.unwrap();
+    let known = store
+        .known_accounts(&name("app"), &page, at(1_000))
+        .await
+        .unwrap();
     let same: Vec<Option<bool>> = known
         .iter()
         .map(|known| known.owner.as_ref().map(|owner| owner.same))
@@ -152,7 +155,10 @@ async fn what_is_the_same_is_told_without_reading_it_and_what_differs_is_brought
             .await
             .contains(&"account.drifted".to_owned())
     );
-    let known = store.known_accounts(&name("app"), &page).await.unwrap();
+    let known = store
+        .known_accounts(&name("app"), &page, at(1_000))
+        .await
+        .unwrap();
     assert!(known[1].owner.as_ref().unwrap().same);
     store.audit_verify().await.unwrap();
 }

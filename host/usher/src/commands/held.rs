@@ -5,7 +5,9 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use usher_lifecycle::ids::{HeldCauseId, OperationId};
-use usher_store::{HELD_CAUSES_MAX, HELD_OPERATIONS_MAX, HeldCause, HeldCauses as _, OperationRow};
+use usher_store::{
+    HELD_CAUSES_MAX, HELD_OPERATIONS_MAX, HeldCause, HeldCauses as _, OperationRow, StoreError,
+};
 
 use super::freeze::reason;
 use crate::cli::Global;
@@ -149,22 +151,16 @@ impl Release {
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
         refuse_expect(self.id, self.expect)?;
         let app = App::recovered(global, output).await?;
-        let context = app.context();
+        let (store, context) = (&app.store, app.context());
         let operations = match self.id {
             Which::Cause(id) => {
-                app.store
+                store
                     .release_cause(id, self.expect, &self.reason, &context)
                     .await?
             }
-            Which::Operation(id) => {
-                app.store.release_operation(id, &self.reason, &context).await?;
-                1
-            }
+            Which::Operation(id) => one(store.release_operation(id, &self.reason, &context).await)?,
         };
-        output.answer(&Decided { operations }, |decided, _| {
-            render::held::released(decided.operations)
-        })?;
-        Ok(Exit::Ok)
+        decided(output, operations, render::held::released)
     }
 }
 
@@ -173,23 +169,26 @@ impl Reject {
     pub(crate) async fn run(&self, global: &Global, output: &Output) -> Outcome {
         refuse_expect(self.id, self.expect)?;
         let app = App::recovered(global, output).await?;
-        let context = app.context();
+        let (store, context) = (&app.store, app.context());
         let operations = match self.id {
             Which::Cause(id) => {
-                app.store
+                store
                     .reject_cause(id, self.expect, &self.reason, &context)
                     .await?
             }
-            Which::Operation(id) => {
-                app.store.reject_operation(id, &self.reason, &context).await?;
-                1
-            }
+            Which::Operation(id) => one(store.reject_operation(id, &self.reason, &context).await)?,
         };
-        output.answer(&Decided { operations }, |decided, _| {
-            render::held::rejected(decided.operations)
-        })?;
-        Ok(Exit::Ok)
+        decided(output, operations, render::held::rejected)
     }
+}
+
+fn one(done: Result<(), StoreError>) -> Result<u64, StoreError> {
+    done.map(|()| 1)
+}
+
+fn decided(output: &Output, operations: u64, render: fn(u64) -> String) -> Outcome {
+    output.answer(&Decided { operations }, |decided, _| render(decided.operations))?;
+    Ok(Exit::Ok)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Security holds while the loop serves: calls in their way, targets that run nothing else.
 
+use usher_lifecycle::operation::{Priority, Work};
+
 use super::*;
 use crate::ports::Clock as _;
 use crate::run::IN_FLIGHT_WAIT_MS;
@@ -126,6 +128,60 @@ async fn an_account_that_is_being_made_is_settled_and_taken_away() {
         );
         assert_eq!(world.creations_max(), usize::from(made));
     }
+}
+
+/// What a hold found under way passes a freeze to be looked for, not to be made, also when the hold turns out to be a false alarm.
+#[tokio::test]
+async fn a_creation_that_a_hold_cut_short_is_not_made_under_a_freeze_when_the_hold_has_ended() {
+    let world = World::new(8).await;
+    let engine = world.engine().await;
+    import(&engine, ZOE).await;
+    world.app.faults.ask(Fault::Slow(FOR_EVER_MS));
+    let store = &engine.ports.store;
+    let events = async || {
+        let row = store.identity("1").await.unwrap();
+        let rows = store.timeline(row.reference, 1_000).await.unwrap();
+        rows.into_iter().map(|row| row.event).collect::<Vec<_>>()
+    };
+    let creations = async || {
+        let row = store.identity("1").await.unwrap();
+        let open = row.accounts.into_iter().flat_map(|account| account.open);
+        open.filter(|one| matches!(one.work, Work::Create { .. }))
+            .map(|one| one.priority)
+            .collect::<Vec<_>>()
+    };
+    serve(&world, &engine, async |script| {
+        script
+            .at_once("the creation hangs", async || world.clock.sleepers() == 3)
+            .await;
+        hold(&engine).await;
+        script
+            .at_once("it is in the way", async || {
+                events().await.contains(&"operation.hastened".to_owned())
+            })
+            .await;
+        let set = engine.show("1").await.unwrap().set;
+        engine
+            .end_fact(set[0].id, "a false alarm", person())
+            .await
+            .unwrap();
+        store
+            .freeze("looked at", &engine.context(person()))
+            .await
+            .unwrap();
+        script
+            .in_time(3, "what was hastened has ended", async || {
+                let left = creations().await;
+                !left.is_empty() && !left.contains(&Priority::SecurityHold)
+            })
+            .await;
+    })
+    .await;
+    assert_eq!(
+        world.app.accounts().get("1").map(|_| ()),
+        None,
+        "nothing is made while frozen"
+    );
 }
 
 #[tokio::test]
